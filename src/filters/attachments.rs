@@ -1,0 +1,1 @@
+//! Attachments: names, declared types, types by content, in archives too.

@@ -1,0 +1,1 @@
+//! Postfix header_checks(5) and body_checks tables.

@@ -1,0 +1,1 @@
+//! The spam score: SpamAssassin's rule language.

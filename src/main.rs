@@ -1,0 +1,3 @@
+//! The program `tamis`.
+
+fn main() {}

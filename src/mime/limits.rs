@@ -1,0 +1,46 @@
+//! Everything a stranger can grow has a limit; these are the decoder's.
+
+use std::time::Instant;
+
+/// Limits of one decoding. Over a limit means a defect with [`is_limit`](crate::mail::DefectCode::is_limit), never an
+/// error, and never "clean".
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Nesting of parts, messages and containers together.
+    pub depth_max: usize,
+    /// Parts of all kinds but archive members.
+    pub parts_max: usize,
+    /// Header fields in one header section.
+    pub headers_max: usize,
+    /// Octets of one header field.
+    pub header_bytes_max: usize,
+    /// Parameters of one field, and segments of one RFC 2231 parameter.
+    pub parameters_max: usize,
+    /// Nesting of archives.
+    pub archive_depth_max: usize,
+    /// Archive members altogether.
+    pub archive_files_max: usize,
+    /// Octets that all archives together may unpack to.
+    pub archive_expanded_bytes_max: u64,
+    /// How many times its packed size a member over 1 MiB may unpack to.
+    pub archive_ratio_max: u64,
+    /// When to give up; asked between parts and every 64 KiB of unpacking. `None`: never.
+    pub deadline: Option<Instant>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            depth_max: 50,
+            parts_max: 10_000,
+            headers_max: 10_000,
+            header_bytes_max: 1 << 20,
+            parameters_max: 100,
+            archive_depth_max: 12,
+            archive_files_max: 5_000,
+            archive_expanded_bytes_max: 500 << 20,
+            archive_ratio_max: 200,
+            deadline: None,
+        }
+    }
+}

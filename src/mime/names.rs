@@ -1,0 +1,1 @@
+//! File names: every way a mail reader may read one.

@@ -1,0 +1,1 @@
+//! The quarantine: mails kept for the postmaster.
