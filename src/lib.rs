@@ -7,4 +7,5 @@ pub mod filters;
 pub mod mail;
 pub mod mime;
 pub mod quarantine;
+pub mod smtp;
 pub mod verdict;
