@@ -251,7 +251,7 @@ mod tests {
         }
         match reader.finish() {
             Finished::Whole(body) if done => (Some(body), left),
-            _ => (None, left),
+            Finished::Whole(_) | Finished::TooLarge(_) => (None, left),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod outbound;
 pub mod path;
 pub mod reply;
 pub mod session;
+pub mod stream;
 pub mod xforward;
 
 pub use reply::Reply;
