@@ -125,16 +125,7 @@ async fn serve(stream: UnixStream, manner: Manner, streams: &AtomicUsize) -> Opt
             stream.write_all(text.as_bytes()).await.ok()?;
             return None;
         }
-        let mut data = Vec::new();
-        loop {
-            let length = stream.read_u32().await.ok()?;
-            if length == 0 {
-                break;
-            }
-            let begin = data.len();
-            data.resize(begin + usize::try_from(length).unwrap(), 0);
-            stream.read_exact(data.get_mut(begin..).unwrap()).await.ok()?;
-        }
+        let data = read_stream(&mut stream).await?;
         streams.fetch_add(1, Ordering::SeqCst);
         match manner {
             Manner::MuteAfterStream => std::future::pending::<()>().await,
@@ -146,22 +137,39 @@ async fn serve(stream: UnixStream, manner: Manner, streams: &AtomicUsize) -> Opt
             | Manner::HangUpInStream
             | Manner::OneAnswer
             | Manner::TooLargeEarly => {
-                let has = |word: &[u8]| memchr::memmem::find(&data, word).is_some();
-                let verdict = if has(b"VIRUS") {
-                    "stream: Test.Virus FOUND"
-                } else if has(b"PHISH") {
-                    "stream: Heuristics.Phishing.Email FOUND"
-                } else if has(b"LARGE") {
-                    "INSTREAM size limit exceeded. ERROR"
-                } else {
-                    "stream: OK"
-                };
+                let verdict = verdict_on(&data);
                 stream.write_all(format!("{id}: {verdict}\0").as_bytes()).await.ok()?;
-                if matches!(manner, Manner::OneAnswer) || has(b"LARGE") {
+                if matches!(manner, Manner::OneAnswer) || verdict.ends_with("ERROR") {
                     return None;
                 }
             }
         }
+    }
+}
+
+async fn read_stream(stream: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
+    let mut data = Vec::new();
+    loop {
+        let length = stream.read_u32().await.ok()?;
+        if length == 0 {
+            return Some(data);
+        }
+        let begin = data.len();
+        data.resize(begin + usize::try_from(length).ok()?, 0);
+        stream.read_exact(data.get_mut(begin..)?).await.ok()?;
+    }
+}
+
+fn verdict_on(data: &[u8]) -> &'static str {
+    let has = |word: &[u8]| memchr::memmem::find(data, word).is_some();
+    if has(b"VIRUS") {
+        "stream: Test.Virus FOUND"
+    } else if has(b"PHISH") {
+        "stream: Heuristics.Phishing.Email FOUND"
+    } else if has(b"LARGE") {
+        "INSTREAM size limit exceeded. ERROR"
+    } else {
+        "stream: OK"
     }
 }
 

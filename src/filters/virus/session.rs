@@ -137,6 +137,9 @@ impl Session {
                     if self.take_replies(&mut talk, jobs)? {
                         return Ok(End::Spent);
                     }
+                    if !talk.waiting.is_empty() {
+                        self.stream.acknowledge();
+                    }
                 }
                 Event::End => return Err(talk.broken.map_or(Trouble::HungUp, Trouble::Broken)),
                 Event::ReadFailed(error) => return Err(Trouble::Broken(error)),
