@@ -194,11 +194,23 @@ impl Reader {
             "blacklist_from" | "blocklist_from" => {
                 words.for_each(|word| self.add(word, true, None, source));
             }
-            "unwhitelist_from" | "unwelcomelist_from" => words.for_each(|word| self.remove(word, false)),
-            "unblacklist_from" | "unblocklist_from" => words.for_each(|word| self.remove(word, true)),
-            key if !key.contains(['@', '.', '*', '?']) && (key.contains("list_") || key.contains('_')) => {
+            "unwhitelist_from" | "unwelcomelist_from" => {
+                words.for_each(|word| self.remove(word, false))
+            }
+            "unblacklist_from" | "unblocklist_from" => {
+                words.for_each(|word| self.remove(word, true))
+            }
+            key if !key.contains(['@', '.', '*', '?'])
+                && (key.contains("list_") || key.contains('_')) =>
+            {
                 let what = format!("`{first}` is not built yet; the line is not used");
-                self.tell(source, 1, what, "write: pattern [scope=pattern] [until=date]", Severity::Warning);
+                self.tell(
+                    source,
+                    1,
+                    what,
+                    "write: pattern [scope=pattern] [until=date]",
+                    Severity::Warning,
+                );
             }
             _ => self.own_line(line, first, words, deny, source),
         }
@@ -219,7 +231,8 @@ impl Reader {
                 Some(("scope", text)) if !text.is_empty() => scope = Some(text),
                 Some(("until", text)) => match text.parse::<Date>() {
                     Ok(until) if until < self.today => {
-                        let what = format!("the entry for {pattern} ended on {until}; it is not used");
+                        let what =
+                            format!("the entry for {pattern} ended on {until}; it is not used");
                         let hint = "delete the line, or set a later day";
                         return self.tell(source, column, what, hint, Severity::Warning);
                     }
@@ -251,7 +264,8 @@ impl Reader {
     }
 
     fn remove(&mut self, pattern: &str, deny: bool) {
-        let same = |entry: &Entry| entry.deny == deny && entry.written.eq_ignore_ascii_case(pattern);
+        let same =
+            |entry: &Entry| entry.deny == deny && entry.written.eq_ignore_ascii_case(pattern);
         self.lists.entries.retain(|entry| !same(entry));
     }
 

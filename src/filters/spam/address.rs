@@ -49,7 +49,9 @@ pub(crate) fn mailboxes(value: &str) -> Vec<Mailbox> {
             }
             '>' if angle => angle = false,
             ',' | ';' if comment_depth == 0 && !angle => scan.finish(),
-            ':' if comment_depth == 0 && !angle && !scan.phrase.contains('@') => scan.phrase.clear(),
+            ':' if comment_depth == 0 && !angle && !scan.phrase.contains('@') => {
+                scan.phrase.clear()
+            }
             _ => scan.put(letter, angle, comment_depth),
         }
     }

@@ -50,6 +50,7 @@ pub(super) struct Example {
 /// What is known of one name. What was said in an earlier group than the definition's is dropped with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
+    /// The group of the definition.
     group: u32,
     pub(super) definition: Option<Definition>,
     pub(super) score: Option<Score>,
@@ -92,11 +93,8 @@ impl Book {
                 entry.insert(Draft { group, ..Draft::default() })
             }
         };
-        if draft.group != group {
-            if defines {
-                *draft = Draft::default();
-            }
-            draft.group = if defines { group } else { draft.group };
+        if defines && draft.group != group {
+            *draft = Draft { group, ..Draft::default() };
         }
         draft
     }
@@ -109,7 +107,14 @@ impl Book {
         self.mistake(source, column, what, hint, Severity::Warning);
     }
 
-    fn mistake(&mut self, source: &Source, column: u32, what: String, hint: &str, severity: Severity) {
+    fn mistake(
+        &mut self,
+        source: &Source,
+        column: u32,
+        what: String,
+        hint: &str,
+        severity: Severity,
+    ) {
         let file = Arc::clone(&source.file);
         self.mistakes.push(Mistake {
             file,

@@ -100,13 +100,23 @@ pub(super) fn build(mut book: Book, points: &BTreeMap<String, Score>) -> (Engine
     book.tell_repeated();
     let Builder { rules, by_name, texts, .. } = builder;
     let mut scoring: Vec<usize> = (0..rules.len())
-        .filter(|place| rules.get(*place).is_some_and(|rule| !rule.serves() && rule.score != Score(0)))
+        .filter(|place| {
+            rules.get(*place).is_some_and(|rule| !rule.serves() && rule.score != Score(0))
+        })
         .filter(|place| rules.get(*place).is_some_and(|rule| rule.unavailable().is_none()))
         .collect();
     scoring.sort_by_key(|place| rules.get(*place).map_or(0, |rule| rule.priority));
     let engine =
         Engine { rules, by_name, texts, scoring, welcome: book.welcome, block: book.block };
     (engine, book.mistakes)
+}
+
+/// Why a rule cannot be asked.
+enum Trouble {
+    /// A piece of the language is not built; many rules may need it, so it is told once.
+    Language(String),
+    /// It is this rule's own.
+    Rule(Refusal),
 }
 
 #[derive(Default)]
@@ -138,21 +148,20 @@ impl Builder {
         let limit = draft.flags.iter().find_map(|flag| flag.strip_prefix("maxhits=")?.parse().ok());
         let check = match self.check(definition.question) {
             Ok(check) => check,
-            Err(Refusal::NotBuilt(why)) => {
+            Err(Trouble::Language(why)) => {
+                book.once(&source, format!("{why}; these rules never hit"), "", name);
+                Check::Unavailable(why)
+            }
+            Err(Trouble::Rule(Refusal::NotBuilt(why))) => {
                 let what = format!("{name} {why}; not built yet, so it never hits");
                 book.warning(&source, definition.column, what, "");
                 Check::Unavailable(why.to_owned())
             }
-            Err(Refusal::Wrong(why)) => {
+            Err(Trouble::Rule(Refusal::Wrong(why))) => {
                 book.error(&source, definition.column, format!("{name}: {why}"), "");
                 Check::Unavailable(why)
             }
         };
-        if let Check::Unavailable(why) = &check
-            && (why.starts_with("needs `") || why.starts_with("needs the") || why.contains("not built"))
-        {
-            book.once(&source, format!("{why}; these rules never hit"), "", name);
-        }
         let name: Arc<str> = name.into();
         self.by_name.insert(Arc::clone(&name), self.rules.len());
         self.rules.push(Rule {
@@ -168,15 +177,18 @@ impl Builder {
         });
     }
 
-    fn check(&mut self, question: Question) -> Result<Check, Refusal> {
+    fn check(&mut self, question: Question) -> Result<Check, Trouble> {
         Ok(match question {
             Question::Pattern { target, negated, unset, pattern, flags } => {
-                let pattern = Pattern::compile(&pattern, &flags)?;
+                let pattern = Pattern::compile(&pattern, &flags).map_err(Trouble::Rule)?;
                 let text = self.text(target);
                 Check::Pattern(PatternCheck { text, pattern, negated, unset, slot: None })
             }
             Question::Exists(target) => Check::Exists(self.text(target)),
-            Question::Meta(text) => Check::Meta(Program::parse(&text).map_err(Refusal::Wrong)?, vec![]),
+            Question::Meta(text) => {
+                let wrong = |why| Trouble::Rule(Refusal::Wrong(why));
+                Check::Meta(Program::parse(&text).map_err(wrong)?, Vec::new())
+            }
             Question::Function(call) => {
                 let name = call.split('(').next().unwrap_or_default().trim();
                 match name {
@@ -186,10 +198,10 @@ impl Builder {
                     "check_from_in_blacklist" | "check_from_in_blocklist" => {
                         Check::Function(Function::FromInBlocklist)
                     }
-                    _ => Check::Unavailable(format!("`eval:{name}` is not built yet")),
+                    _ => return Err(Trouble::Language(format!("`eval:{name}` is not built yet"))),
                 }
             }
-            Question::NotBuilt(why) => Check::Unavailable(why),
+            Question::NotBuilt(why) => return Err(Trouble::Language(why)),
         })
     }
 
@@ -205,10 +217,16 @@ impl Builder {
     fn link(&mut self, book: &mut Book) {
         for rule in &mut self.rules {
             if let Check::Meta(program, links) = &mut rule.check {
-                *links =
-                    program.names.iter().map(|name| self.by_name.get(name.as_str()).copied()).collect();
-                for name in program.names.iter().filter(|name| !self.by_name.contains_key(name.as_str())) {
-                    let what = "expressions name rules that are not there and count as 0".to_owned();
+                *links = program
+                    .names
+                    .iter()
+                    .map(|name| self.by_name.get(name.as_str()).copied())
+                    .collect();
+                for name in
+                    program.names.iter().filter(|name| !self.by_name.contains_key(name.as_str()))
+                {
+                    let what =
+                        "expressions name rules that are not there and count as 0".to_owned();
                     book.once(&rule.source, what, "", name);
                 }
             }
@@ -222,9 +240,10 @@ impl Builder {
             .iter()
             .map(|rule| match &rule.check {
                 Check::Meta(_, links) => links.iter().flatten().copied().collect(),
-                Check::Pattern(_) | Check::Exists(_) | Check::Function(_) | Check::Unavailable(_) => {
-                    Vec::new()
-                }
+                Check::Pattern(_)
+                | Check::Exists(_)
+                | Check::Function(_)
+                | Check::Unavailable(_) => Vec::new(),
             })
             .collect();
         // Rules that wait for nothing are settled first, then those that wait only for settled ones (Kahn).
@@ -237,8 +256,12 @@ impl Builder {
                 }
             }
         }
-        let mut settled: Vec<usize> =
-            waits.iter().enumerate().filter(|(_, count)| **count == 0).map(|(rule, _)| rule).collect();
+        let mut settled: Vec<usize> = waits
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count == 0)
+            .map(|(rule, _)| rule)
+            .collect();
         while let Some(done) = settled.pop() {
             for rule in waiting.get(done).into_iter().flatten() {
                 if let Some(count) = waits.get_mut(*rule) {
@@ -263,7 +286,9 @@ impl Builder {
                 Check::Pattern(check) => {
                     check.text == place && !check.negated && check.unset.is_none()
                 }
-                Check::Exists(_) | Check::Meta(..) | Check::Function(_) | Check::Unavailable(_) => false,
+                Check::Exists(_) | Check::Meta(..) | Check::Function(_) | Check::Unavailable(_) => {
+                    false
+                }
             };
             let patterns: Vec<&Pattern> = self
                 .rules
@@ -271,7 +296,10 @@ impl Builder {
                 .filter(|rule| here(rule))
                 .filter_map(|rule| match &rule.check {
                     Check::Pattern(check) => Some(&check.pattern),
-                    Check::Exists(_) | Check::Meta(..) | Check::Function(_) | Check::Unavailable(_) => None,
+                    Check::Exists(_)
+                    | Check::Meta(..)
+                    | Check::Function(_)
+                    | Check::Unavailable(_) => None,
                 })
                 .collect();
             let slots = text.sift(&patterns);

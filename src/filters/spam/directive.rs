@@ -35,7 +35,8 @@ pub(super) fn read(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
             list(key, rest, book);
         }
         _ => {
-            let hint = ELSEWHERE.iter().find(|(name, _)| *name == key).map_or("", |(_, hint)| *hint);
+            let hint =
+                ELSEWHERE.iter().find(|(name, _)| *name == key).map_or("", |(_, hint)| *hint);
             book.once(&line.source, format!("`{key}` is not used here"), hint, "");
         }
     }

@@ -198,7 +198,9 @@ impl Parser<'_> {
     fn binary(&mut self, level: usize, depth: usize) -> Result<(), String> {
         let Some(operators) = LEVELS.get(level) else { return self.unary(depth) };
         self.binary(level + 1, depth)?;
-        while let Some((token, operator)) = operators.iter().find(|(token, _)| *token == self.peek()) {
+        while let Some((token, operator)) =
+            operators.iter().find(|(token, _)| *token == self.peek())
+        {
             self.at += 1;
             let keep = operator.is_none().then(|| self.push(Step::Jump(0)));
             self.binary(level + 1, depth)?;
@@ -207,7 +209,10 @@ impl Parser<'_> {
                     self.push(Step::Binary(*operator));
                 }
                 (None, Some(place)) => {
-                    self.patch(place, if *token == "&&" { Step::KeepFalse } else { Step::KeepTrue });
+                    self.patch(
+                        place,
+                        if *token == "&&" { Step::KeepFalse } else { Step::KeepTrue },
+                    );
                 }
                 (None, None) => {}
             }
@@ -278,12 +283,14 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let length = if first.is_ascii_alphabetic() || first == '_' {
-            let word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':' | '*');
+            let word =
+                |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':' | '*');
             let end = rest.find(|letter| !word(letter)).unwrap_or(rest.len());
             // A `:` belongs to a name only inside of it (`Plugin::Name`); alone it belongs to `? :`.
             rest.get(..end).map_or(end, |name| name.trim_end_matches([':', '*']).len())
         } else if first.is_ascii_digit() || first == '.' {
-            rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len())
+            rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+                .unwrap_or(rest.len())
         } else if ["&&", "||", ">=", "<=", "==", "!="].iter().any(|two| rest.starts_with(two)) {
             2
         } else if "()!<>+-*/?:%".contains(first) {

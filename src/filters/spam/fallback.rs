@@ -8,7 +8,11 @@ pub(super) fn html_text(html: &str) -> String {
         let (text, from) = rest.split_at_checked(start).unwrap_or((rest, ""));
         push_text(text, &mut out);
         let comment = from.starts_with("<!--");
-        let end = if comment { from.find("-->").map(|at| at + 3) } else { from.find('>').map(|at| at + 1) };
+        let end = if comment {
+            from.find("-->").map(|at| at + 3)
+        } else {
+            from.find('>').map(|at| at + 1)
+        };
         let (tag, behind) = from.split_at_checked(end.unwrap_or(from.len())).unwrap_or((from, ""));
         rest = behind;
         let name: String = tag

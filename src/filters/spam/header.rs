@@ -143,17 +143,6 @@ impl Selector {
         }
     }
 
-    /// The name, for people.
-    pub(super) fn name(&self) -> &str {
-        match &self.field {
-            Field::All => "ALL",
-            Field::ToCc => "ToCc",
-            Field::MessageId => "MESSAGEID",
-            Field::EnvelopeFrom => "EnvelopeFrom",
-            Field::Named(name) => name,
-        }
-    }
-
     /// The text of each part's own field of that name: `None` where a part has none.
     pub(super) fn of_part(&self, part: &Part) -> Option<Vec<u8>> {
         let octets = |range: &std::ops::Range<usize>| {

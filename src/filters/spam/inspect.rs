@@ -148,7 +148,8 @@ impl<'r> Run<'r> {
     fn text(&mut self, place: usize) -> &(Segments, Candidates) {
         static NOTHING: std::sync::LazyLock<(Segments, Candidates)> =
             std::sync::LazyLock::new(Default::default);
-        let (Some(slot), Some(rules)) = (self.texts.get_mut(place), self.engine.texts.get(place)) else {
+        let (Some(slot), Some(rules)) = (self.texts.get_mut(place), self.engine.texts.get(place))
+        else {
             return &NOTHING;
         };
         slot.get_or_insert_with(|| {
@@ -186,7 +187,9 @@ impl<'r> Run<'r> {
                 present.map(|piece| piece.0.to_vec()).unwrap_or_default()
             }
             Check::Meta(_, links) => {
-                let hit = |place: &usize| self.values.get(*place).copied().flatten().unwrap_or(0.0) != 0.0;
+                let hit = |place: &usize| {
+                    self.values.get(*place).copied().flatten().unwrap_or(0.0) != 0.0
+                };
                 let places = links.iter().flatten().copied().filter(hit);
                 let rules = places.filter_map(|place| self.engine.rules.get(place));
                 let names: Vec<&str> = rules.map(|rule| &*rule.name).collect();

@@ -108,7 +108,9 @@ fn repeated(sub: Survey, min: u32, max: Option<u32>) -> Survey {
             for _ in 1..min.min(8) {
                 match product(&row, &one) {
                     Some(longer) => row = longer,
-                    None => return Survey { exact: None, inner: Some(row).filter(|set| useful(set)) },
+                    None => {
+                        return Survey { exact: None, inner: Some(row).filter(|set| useful(set)) };
+                    }
                 }
             }
             if Some(min) == max && min <= 8 {
@@ -130,7 +132,10 @@ fn in_a_row(pieces: &[Hir]) -> Survey {
             Some(set) => match product(&run, &set) {
                 Some(longer) => run = longer,
                 None => {
-                    inner = better(inner, Some(std::mem::replace(&mut run, set)).filter(|set| useful(set)));
+                    inner = better(
+                        inner,
+                        Some(std::mem::replace(&mut run, set)).filter(|set| useful(set)),
+                    );
                     whole = false;
                 }
             },
@@ -150,7 +155,8 @@ fn in_a_row(pieces: &[Hir]) -> Survey {
 fn one_of(branches: &[Hir]) -> Survey {
     let known: Vec<Survey> = branches.iter().map(survey).collect();
     if known.iter().all(|branch| branch.exact.is_some()) {
-        let all = sorted(known.iter().filter_map(|branch| branch.exact.clone()).flatten().collect());
+        let all =
+            sorted(known.iter().filter_map(|branch| branch.exact.clone()).flatten().collect());
         if all.len() <= LITERALS_MAX {
             return exactly(all);
         }
@@ -222,7 +228,8 @@ mod tests {
     use super::*;
 
     fn of(pattern: &str) -> Option<Vec<String>> {
-        let hir = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern);
+        let hir =
+            regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern);
         let set = required(&hir.unwrap())?;
         Some(set.into_iter().map(|literal| String::from_utf8(literal).unwrap()).collect())
     }

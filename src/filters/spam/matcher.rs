@@ -42,7 +42,9 @@ impl Pattern {
             .size_limit(COMPILED_MAX)
             .build()
             .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => Refusal::NotBuilt("needs more memory than a pattern may"),
+                regex::Error::CompiledTooBig(_) => {
+                    Refusal::NotBuilt("needs more memory than a pattern may")
+                }
                 other => Refusal::Wrong(last_line(&other.to_string())),
             })?;
         Ok(Self { regex, literals: literals::required(&hir) })

@@ -29,14 +29,8 @@ pub(super) fn translate(pattern: &[u8], flags: &str) -> Result<String, Refusal> 
         out.push(')');
     }
     let modes = Modes { extended: flags.contains('x'), multiline: flags.contains('m') };
-    let mut translator = Translator {
-        pattern,
-        at: 0,
-        out,
-        modes: vec![modes],
-        countable: false,
-        possessive: false,
-    };
+    let mut translator =
+        Translator { pattern, at: 0, out, modes: vec![modes], countable: false, possessive: false };
     translator.run()?;
     Ok(translator.out)
 }
@@ -148,7 +142,9 @@ impl Translator<'_> {
             return Ok(());
         }
         match letter {
-            b'd' | b'D' | b'w' | b'W' | b's' | b'S' => self.set(&format!("\\{}", char::from(letter))),
+            b'd' | b'D' | b'w' | b'W' | b's' | b'S' => {
+                self.set(&format!("\\{}", char::from(letter)))
+            }
             b'A' | b'z' | b'b' | b'B' => {
                 self.out.push('\\');
                 self.out.push(char::from(letter));
@@ -199,14 +195,19 @@ impl Translator<'_> {
     fn hexadecimal(&mut self) -> Result<u32, Refusal> {
         if self.peek() == Some(b'{') {
             let rest = self.rest();
-            let Some(end) = memchr::memchr(b'}', rest) else { return Err(wrong(r"\x{ is not closed")) };
+            let Some(end) = memchr::memchr(b'}', rest) else {
+                return Err(wrong(r"\x{ is not closed"));
+            };
             let digits = String::from_utf8_lossy(rest.get(1..end).unwrap_or_default()).into_owned();
             self.at += end + 1;
-            return u32::from_str_radix(digits.trim(), 16).map_err(|_| wrong(r"\x{} holds no number"));
+            return u32::from_str_radix(digits.trim(), 16)
+                .map_err(|_| wrong(r"\x{} holds no number"));
         }
         let mut value = 0;
         for _ in 0..2 {
-            let Some(digit) = self.peek().and_then(|octet| char::from(octet).to_digit(16)) else { break };
+            let Some(digit) = self.peek().and_then(|octet| char::from(octet).to_digit(16)) else {
+                break;
+            };
             value = value * 16 + digit;
             self.at += 1;
         }
@@ -216,7 +217,9 @@ impl Translator<'_> {
     fn octal(&mut self, first: u32, more: usize) -> u32 {
         let mut value = first;
         for _ in 0..more {
-            let Some(digit) = self.peek().and_then(|octet| char::from(octet).to_digit(8)) else { break };
+            let Some(digit) = self.peek().and_then(|octet| char::from(octet).to_digit(8)) else {
+                break;
+            };
             value = value * 8 + digit;
             self.at += 1;
         }
@@ -301,7 +304,9 @@ impl Translator<'_> {
             return Ok(ClassItem::Octet(value));
         }
         Ok(match letter {
-            b'd' | b'D' | b'w' | b'W' | b's' | b'S' => ClassItem::Set(format!("\\{}", char::from(letter))),
+            b'd' | b'D' | b'w' | b'W' | b's' | b'S' => {
+                ClassItem::Set(format!("\\{}", char::from(letter)))
+            }
             b'h' => ClassItem::Set(r"\x20\x09".to_owned()),
             b'v' => ClassItem::Set(r"\n\x0B\x0C\r".to_owned()),
             b'R' | b'H' | b'V' | b'N' | b'p' | b'P' => {
@@ -333,7 +338,9 @@ impl Translator<'_> {
             (Some(b'>'), _) => Err(Refusal::NotBuilt("needs an atomic group")),
             (Some(b'|'), _) => Err(Refusal::NotBuilt("needs a branch reset")),
             (Some(b'('), _) => Err(Refusal::NotBuilt("needs a conditional")),
-            (Some(b'R' | b'&' | b'+' | b'0'..=b'9'), _) => Err(Refusal::NotBuilt("needs recursion")),
+            (Some(b'R' | b'&' | b'+' | b'0'..=b'9'), _) => {
+                Err(Refusal::NotBuilt("needs recursion"))
+            }
             (Some(b'P'), Some(b'=' | b'>')) => Err(BACK_REFERENCE),
             (Some(b'P' | b'<' | b'\''), _) => self.named_group(),
             _ => self.mode_group(),
@@ -518,7 +525,10 @@ mod tests {
             ("(?>a)b", "needs an atomic group"),
         ] {
             let got = translate(pattern.as_bytes(), "");
-            assert!(matches!(got, Err(Refusal::NotBuilt(text)) if text == why), "{pattern}: {got:?}");
+            assert!(
+                matches!(got, Err(Refusal::NotBuilt(text)) if text == why),
+                "{pattern}: {got:?}"
+            );
         }
     }
 
@@ -541,7 +551,8 @@ mod tests {
         #[test]
         fn quoted_text_matches_itself(text in "[ -~]{1,30}") {
             prop_assume!(!text.contains("\\E"));
-            prop_assert!(matches(&format!("^\\Q{text}\\E$"), "", text.as_bytes()));
+            let pattern = format!("^\\Q{text}\\E$");
+            prop_assert!(matches(&pattern, "", text.as_bytes()));
         }
     }
 }

@@ -17,8 +17,20 @@ const VERSION: f64 = 4.000_001;
 /// Plug-ins whose rule lines are read here. Functions that are not built are told one by one, which says more than that
 /// a whole block was left out.
 const PLUGINS: [&str; 14] = [
-    "BodyEval", "Check", "DNSEval", "FreeMail", "HTMLEval", "HTTPSMismatch", "HeaderEval", "ImageInfo",
-    "MIMEEval", "MIMEHeader", "RelayEval", "URIEval", "WLBLEval", "WelcomeListSubject",
+    "BodyEval",
+    "Check",
+    "DNSEval",
+    "FreeMail",
+    "HTMLEval",
+    "HTTPSMismatch",
+    "HeaderEval",
+    "ImageInfo",
+    "MIMEEval",
+    "MIMEHeader",
+    "RelayEval",
+    "URIEval",
+    "WLBLEval",
+    "WelcomeListSubject",
 ];
 
 /// One line, where it stands, and to which group of files it belongs.
@@ -132,11 +144,19 @@ fn read_file(file: &RuleFile, group: u32, files: &[RuleFile], book: &mut Book) {
             let known = files.iter().find(|file| *file.name == name);
             let depth = places.len();
             match known {
-                Some(_) if depth >= INCLUDE_DEPTH_MAX || places.iter().any(|at| *at.file.name == name) => {
+                Some(_)
+                    if depth >= INCLUDE_DEPTH_MAX
+                        || places.iter().any(|at| *at.file.name == name) =>
+                {
                     book.error(&source, 0, format!("`{name}` includes itself, or is too deep"), "");
                 }
                 Some(file) => places.push(open(file, group)),
-                None => book.error(&source, 0, format!("`{name}` cannot be read"), "check its name and rights"),
+                None => book.error(
+                    &source,
+                    0,
+                    format!("`{name}` cannot be read"),
+                    "check its name and rights",
+                ),
             }
             continue;
         }
@@ -150,7 +170,13 @@ fn reading(place: &Place<'_>) -> bool {
 }
 
 /// Handles the lines that open, turn and close conditions; true if it was one.
-fn condition(place: &mut Place<'_>, key: &str, rest: &[u8], source: &Source, book: &mut Book) -> bool {
+fn condition(
+    place: &mut Place<'_>,
+    key: &str,
+    rest: &[u8],
+    source: &Source,
+    book: &mut Book,
+) -> bool {
     let outer = reading(place);
     let rest = String::from_utf8_lossy(rest);
     let holds = match key {
@@ -284,10 +310,8 @@ mod tests {
         assert_eq!(read(&files).order, ["A", "B", "C"]);
         let missing = read(&files[..1]);
         assert!(missing.mistakes[0].to_string().starts_with("x/local.cf:2: error: `x/lists`"));
-        let circle = [
-            RuleFile::built_in("x/0", b"include a\n"),
-            RuleFile::built_in("x/a", b"include a\n"),
-        ];
+        let circle =
+            [RuleFile::built_in("x/0", b"include a\n"), RuleFile::built_in("x/a", b"include a\n")];
         assert_eq!(read(&circle).mistakes.len(), 1);
     }
 }

@@ -168,7 +168,10 @@ fn text_parts<'m>(mail: &Mail<'m>) -> impl Iterator<Item = &'m Part> {
     mail.message.parts.iter().filter(|part| {
         part.kind == PartKind::Leaf
             && part.declared_type.starts_with("text/")
-            && !matches!(part.declared_type.as_str(), "text/calendar" | "text/vcard" | "text/x-vcard")
+            && !matches!(
+                part.declared_type.as_str(),
+                "text/calendar" | "text/vcard" | "text/x-vcard"
+            )
     })
 }
 
@@ -352,7 +355,9 @@ mod tests {
     fn paragraphs_end_at_empty_lines() {
         assert_eq!(cut_up("a\r\nb\r\n\r\n \r\nc  d\n"), ["a b", "c d"]);
         assert_eq!(cut_up("  \n\n"), Vec::<String>::new());
-        assert!(cut_up(&"word ".repeat(2_000)).iter().all(|piece| piece.len() <= PARAGRAPH_MAX + 5));
+        assert!(
+            cut_up(&"word ".repeat(2_000)).iter().all(|piece| piece.len() <= PARAGRAPH_MAX + 5)
+        );
     }
 
     #[test]
