@@ -39,10 +39,9 @@ impl Class {
         match verdict {
             Verdict::Virus => Self::Virus,
             Verdict::Banned => Self::Banned,
-            Verdict::Ambiguous
-            | Verdict::Incomplete
-            | Verdict::Encrypted
-            | Verdict::OverLimits => Self::Unchecked,
+            Verdict::Ambiguous | Verdict::Incomplete | Verdict::Encrypted | Verdict::OverLimits => {
+                Self::Unchecked
+            }
             Verdict::Malformed => Self::BadHeader,
             Verdict::Denied | Verdict::Spam | Verdict::Spammy => Self::Spam,
             Verdict::Clean => Self::Other,
@@ -82,6 +81,18 @@ impl Class {
             Self::Banned => "banned",
             Self::Spam => "spam",
             Self::BadHeader | Self::Unchecked | Self::Other => "other",
+        }
+    }
+
+    /// The verdict of a file of which only the name is known.
+    pub(super) fn likely_verdict(self) -> &'static str {
+        match self {
+            Self::Virus => "virus",
+            Self::Banned => "banned",
+            Self::Spam => "spam",
+            Self::BadHeader => "malformed",
+            Self::Unchecked => "incomplete",
+            Self::Other => "clean",
         }
     }
 

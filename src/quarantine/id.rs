@@ -46,6 +46,11 @@ impl MailId {
         (is_well_formed(&id) && is_well_formed(&secret)).then_some(Self { id, secret })
     }
 
+    /// The id of a file that is there already, whose secret nobody knows.
+    pub(super) fn known(id: &str) -> Self {
+        Self { id: id.to_owned(), secret: String::new() }
+    }
+
     /// The id: in names of files, logs and headers.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -61,44 +61,47 @@ impl Writer {
         Ok(Self { tasks: Some(tasks), thread: Some(thread), counts })
     }
 
-    /// Hands in a job; the receiver hears its result once that is on the disk.
+    /// Hands in a job; `deliver` gets its result once that is on the disk.
     pub fn submit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
-    ) -> oneshot::Receiver<Result<T, Trouble>> {
-        let (sender, receiver) = oneshot::channel();
+        deliver: impl FnOnce(Result<T, Trouble>) + Send + 'static,
+    ) {
         self.send(Task::Job(Box::new(move |connection| match connection {
             Err(error) => {
-                let _ = sender.send(Err(Trouble::index(error)));
+                deliver(Err(Trouble::index(error)));
                 None
             }
             Ok(connection) => match in_savepoint(connection, work) {
                 Ok(value) => Some(Box::new(move |commit: Result<(), &rusqlite::Error>| {
-                    let _ = sender.send(commit.map(|()| value).map_err(Trouble::index));
+                    deliver(commit.map(|()| value).map_err(Trouble::index));
                 })),
                 Err(trouble) => {
-                    let _ = sender.send(Err(trouble));
+                    deliver(Err(trouble));
                     None
                 }
             },
         })));
-        receiver
     }
 
-    /// Does a job and waits for the disk.
+    /// Does a job and waits for the disk. The job is done even if the caller stops waiting.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
-        self.submit(work).await.unwrap_or_else(|_| Err(stopped()))
+        let (sender, receiver) = oneshot::channel();
+        self.submit(work, move |result| drop(sender.send(result)));
+        receiver.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// The same on a thread that may block.
+    /// The same for a thread that may block, and for the start of the program.
     pub fn write_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
-        self.submit(work).blocking_recv().unwrap_or_else(|_| Err(stopped()))
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.submit(work, move |result| drop(sender.send(result)));
+        receiver.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Takes a history row, or counts it as lost when too many wait already.
@@ -197,7 +200,10 @@ impl Work {
                 self.commit(jobs);
                 history_due = None;
             }
-            flushes.into_iter().for_each(|asker| drop(asker.send(())));
+            for asker in flushes {
+                // Whoever asked may have stopped waiting.
+                let _ = asker.send(());
+            }
             if stop {
                 return;
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Trouble;
+use super::{Trouble, rows};
 
 /// Step n brings the database from version n to n + 1. A step that was released is never changed.
 const STEPS: [&str; 1] = ["
@@ -86,8 +86,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that may write.
 pub(super) fn connect(path: &Path) -> Result<Connection, Trouble> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| Trouble::io("create the folder", folder, e))?;
+        std::fs::create_dir_all(folder).map_err(|e| Trouble::io("create the folder", folder, e))?;
     }
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -121,7 +120,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
         transaction.execute_batch(step)?;
     }
     if version < STEPS.len() {
-        transaction.pragma_update(None, "user_version", STEPS.len())?;
+        transaction.pragma_update(None, "user_version", rows::to_i64(STEPS.len()))?;
     }
     transaction.commit()?;
     Ok(())

@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 
@@ -20,6 +21,8 @@ use super::{Class, Trouble};
 /// What the quarantine keeps of one mail, and unpacks of a `.gz` file.
 pub(super) const MAIL_OCTETS_MAX: u64 = 512 << 20;
 const TEMPORARY: &str = ".tmp-";
+/// From creating a file to locking it takes microseconds.
+const EMPTY_AGE: Duration = Duration::from_mins(1);
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
 
@@ -133,10 +136,7 @@ impl Files {
     }
 
     /// Syncs the folders of these files, each once.
-    pub fn sync_folders_of<'a>(
-        &self,
-        names: impl Iterator<Item = &'a str>,
-    ) -> Result<(), Trouble> {
+    pub fn sync_folders_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Trouble> {
         let mut folders: Vec<PathBuf> =
             names.filter_map(|name| self.path(name).parent().map(Path::to_path_buf)).collect();
         folders.sort();
@@ -168,9 +168,16 @@ impl Files {
 
     /// Removes a temporary file whose writer is dead; true if it did.
     pub fn remove_stale(&self, name: &str) -> bool {
-        self.is_temporary(name)
-            && self.lock_left_over(name).is_some()
-            && fs::remove_file(self.path(name)).is_ok()
+        if !self.is_temporary(name) {
+            return false;
+        }
+        let Some(lock) = self.lock_left_over(name) else { return false };
+        // Its writer takes the lock while the file is empty: an empty one may be about to be locked.
+        let is_new = lock.metadata().is_ok_and(|data| {
+            let age = data.modified().ok().and_then(|time| time.elapsed().ok());
+            data.len() == 0 && age.is_none_or(|age| age < EMPTY_AGE)
+        });
+        !is_new && fs::remove_file(self.path(name)).is_ok()
     }
 
     fn is_temporary(&self, name: &str) -> bool {
@@ -210,14 +217,9 @@ impl Drop for Temporary {
 
 fn create(path: &Path) -> Result<File, Trouble> {
     let wrap = |e| Trouble::io("create", path, e);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)
-        .map_err(wrap)?;
-    // Between these two lines another process may take the file for left over and remove it. Then the link fails,
-    // and the client is asked to come again.
+    let file =
+        OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path).map_err(wrap)?;
+    // Between these two lines nobody takes the file for left over, because it is empty and new.
     file.lock().map_err(wrap)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(wrap)?;
     Ok(file)
@@ -312,6 +314,8 @@ mod tests {
         let writer = create(&path).unwrap();
         assert!(!files.remove_stale(".tmp-aaaaaaaaaaaa"));
         drop(writer);
+        assert!(!files.remove_stale(".tmp-aaaaaaaaaaaa"), "it may be about to be locked");
+        fs::write(&path, b"half").unwrap();
         assert!(files.remove_stale(".tmp-aaaaaaaaaaaa"));
         assert!(!path.exists());
     }

@@ -193,7 +193,8 @@ fn restore_arguments(fields: &mut Fields, arguments: Vec<(String, Vec<u8>)>) {
     let mut rest = arguments.into_iter().peekable();
     for path in &mut fields.held {
         let same = |given: &(String, Vec<u8>)| {
-            let safe: String = given.0.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let safe: String =
+                given.0.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             safe == path.address
         };
         if let Some((address, argument)) = rest.next_if(same) {
@@ -205,7 +206,9 @@ fn restore_arguments(fields: &mut Fields, arguments: Vec<(String, Vec<u8>)>) {
 fn words(value: &str) -> Vec<(String, String)> {
     let pairs = value.split(' ').filter_map(|word| word.split_once('='));
     pairs
-        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(&decode(value)).into_owned()))
+        .map(|(name, value)| {
+            (name.to_owned(), String::from_utf8_lossy(&decode(value)).into_owned())
+        })
         .collect()
 }
 
