@@ -4,6 +4,7 @@
 //! into one transaction, and each is answered after the commit. History rows ride along, and otherwise wait up to a
 //! second for company, because no mail waits for them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -56,7 +57,12 @@ impl Writer {
         let mut work = Work { connection, history: Vec::new(), counts: Arc::clone(&counts) };
         let thread = std::thread::Builder::new()
             .name("quarantine-index".to_owned())
-            .spawn(move || work.run(&receiver))
+            .spawn(move || {
+                // A bug in one job must not end the quarantine: the transaction is rolled back and the next one begins.
+                while catch_unwind(AssertUnwindSafe(|| work.run(&receiver))).is_err() {
+                    tracing::error!("a job of the quarantine index was broken off");
+                }
+            })
             .map_err(|e| Trouble::Index(format!("cannot start the writer: {e}")))?;
         Ok(Self { tasks: Some(tasks), thread: Some(thread), counts })
     }
@@ -162,10 +168,19 @@ fn in_savepoint<T>(
             Ok(value)
         }
         Err(trouble) => {
-            connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+            if connection.execute_batch("ROLLBACK TO job; RELEASE job").is_err() {
+                // Half a job must not be committed with the others: none is.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
             Err(trouble)
         }
     }
+}
+
+/// What the others of a group hear when one made the database give the transaction up.
+fn lost() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+    rusqlite::Error::SqliteFailure(code, None)
 }
 
 struct Work {
@@ -225,15 +240,24 @@ impl Work {
                     return;
                 }
             };
-        let answers: Vec<Answer> =
-            jobs.into_iter().filter_map(|job| job(Ok(&transaction))).collect();
+        let mut answers: Vec<Answer> = Vec::new();
+        for job in jobs {
+            // A full disk may have ended the transaction for all. A job done after that would be committed alone
+            // and be told that it was not.
+            let lost = lost();
+            let ended = transaction.is_autocommit();
+            answers.extend(job(if ended { Err(&lost) } else { Ok(&transaction) }));
+        }
         let rows = std::mem::take(&mut self.history);
         let recorded = in_savepoint(&transaction, |connection| {
             rows.iter().try_for_each(|row| history::insert(connection, row))
         });
         let committed = transaction.commit();
         for answer in answers {
-            answer(committed.as_ref().map(|()| ()));
+            answer(match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error),
+            });
         }
         if let (Ok(()), Ok(())) = (&recorded, &committed) {
             self.counts.history_waiting.fetch_sub(rows.len(), Ordering::Relaxed);

@@ -41,49 +41,87 @@ pub(super) fn recover(inner: &Inner) -> Result<Recovery, Trouble> {
         .write_blocking(|connection| release::take_back_claims(connection, Timestamp::now()))?;
     let erased = gc::finish_erasing(inner)?;
     let mut recovery = Recovery { erased, releases: claims as u64, ..Recovery::default() };
-    let mut rows = rows_by_file(inner)?;
+    mark_lost_folders(inner, &mut recovery)?;
     for folder in inner.files.folders()? {
-        for name in inner.files.entries(&folder)? {
-            let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            if inner.files.remove_stale(&name) {
-                recovery.stale += 1;
-                continue;
-            }
-            let last = name.rsplit('/').next().unwrap_or(&name);
-            let Some((class, id)) = class_and_id(last) else { continue };
-            match rows.remove(&name) {
-                Some(state) if state == "missing" => {
-                    mark(inner, &name, "missing", "stored")?;
-                    recovery.found_again += 1;
-                }
-                Some(_) => {}
-                None => match adopt(inner, &name, class, id) {
-                    Ok(true) => recovery.adopted += 1,
-                    Ok(false) => {}
-                    Err(error) => {
-                        recovery.unreadable += 1;
-                        tracing::warn!(file = name, %error, "a quarantine file cannot be adopted");
-                    }
-                },
-            }
-        }
-    }
-    for (name, state) in rows {
-        // It may have been stored after the folder was read.
-        if state == "stored" && !inner.files.path(&name).exists() {
-            mark(inner, &name, "stored", "missing")?;
-            recovery.missing += 1;
-        }
+        recover_folder(inner, &folder, &mut recovery)?;
     }
     Ok(recovery)
 }
 
-fn rows_by_file(inner: &Inner) -> Result<HashMap<String, String>, Trouble> {
+/// Folder by folder, so that only a part of all names is in memory.
+fn recover_folder(inner: &Inner, folder: &str, recovery: &mut Recovery) -> Result<(), Trouble> {
+    let mut rows = rows_by_file(inner, folder)?;
+    for name in inner.files.entries(folder)? {
+        let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if inner.files.remove_stale(&name) {
+            recovery.stale += 1;
+            continue;
+        }
+        let last = name.rsplit('/').next().unwrap_or(&name);
+        let Some((class, id)) = class_and_id(last) else { continue };
+        match rows.remove(&name) {
+            Some(state) if state == "missing" => {
+                mark(inner, &name, "missing", "stored")?;
+                recovery.found_again += 1;
+            }
+            Some(_) => {}
+            None => match adopt(inner, &name, class, id) {
+                Ok(true) => recovery.adopted += 1,
+                Ok(false) => {}
+                Err(error) => {
+                    recovery.unreadable += 1;
+                    tracing::warn!(file = name, %error, "a quarantine file cannot be adopted");
+                }
+            },
+        }
+    }
+    for (name, state) in rows {
+        recovery.missing += mark_if_lost(inner, &name, &state)?;
+    }
+    Ok(())
+}
+
+/// File names and states of a folder's mails; of the top folder, when it is `""`.
+fn rows_by_file(inner: &Inner, folder: &str) -> Result<HashMap<String, String>, Trouble> {
+    // A folder is named after the first character of the id, by which the rows are found quickly.
+    let (condition, first) = match folder {
+        "" => ("instr(file, '/') = 0 AND ?1 = ?1", ""),
+        first => ("id >= ?1 AND id < ?1 || char(127) AND instr(file, ?1 || '/') = 1", first),
+    };
     inner.read(|connection| {
-        let mut statement = connection.prepare("SELECT file, state FROM mails")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut statement =
+            connection.prepare(&format!("SELECT file, state FROM mails WHERE {condition}"))?;
+        let rows = statement.query_map([first], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
+}
+
+/// Rows whose whole folder is gone are in no folder that is gone through.
+fn mark_lost_folders(inner: &Inner, recovery: &mut Recovery) -> Result<(), Trouble> {
+    let there = inner.files.folders()?;
+    let known: Vec<String> = inner.read(|connection| {
+        let mut statement = connection.prepare(
+            "SELECT DISTINCT substr(file, 1, instr(file, '/') - 1) FROM mails
+             WHERE instr(file, '/') > 1 AND state = 'stored'",
+        )?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    })?;
+    for folder in known.iter().filter(|folder| !there.contains(folder)) {
+        for (name, state) in rows_by_file(inner, folder)? {
+            recovery.missing += mark_if_lost(inner, &name, &state)?;
+        }
+    }
+    Ok(())
+}
+
+/// A mail may have been stored after its folder was read.
+fn mark_if_lost(inner: &Inner, name: &str, state: &str) -> Result<u64, Trouble> {
+    if state != "stored" || inner.files.path(name).exists() {
+        return Ok(0);
+    }
+    mark(inner, name, "stored", "missing")?;
+    Ok(1)
 }
 
 fn mark(inner: &Inner, name: &str, from: &'static str, to: &'static str) -> Result<(), Trouble> {

@@ -1,5 +1,7 @@
 //! The tables of the index, version after version.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -88,6 +90,13 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Trouble> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|e| Trouble::io("create the folder", folder, e))?;
     }
+    // Subjects and addresses are in there: SQLite would let everybody read. Its other files get the mode of this one.
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
+        .map_err(|e| Trouble::io("open the database", path, e))?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -397,10 +397,12 @@ mod tests {
 
     #[test]
     fn bounds_are_exact() {
-        let range_of = |query: &str| match Search::parse(query).unwrap().terms.pop().unwrap().test {
-            Test::Number(_, least, most) => (least, most),
-            Test::Age(least, most) => (least, most),
-            other => panic!("{other:?}"),
+        let range_of = |query: &str| {
+            let test = Search::parse(query).unwrap().terms.pop().unwrap().test;
+            let (Test::Number(_, least, most) | Test::Age(least, most)) = test else {
+                panic!("{test:?}")
+            };
+            (least, most)
         };
         assert_eq!(range_of("score:>5"), (Some(5001), None));
         assert_eq!(range_of("score:<=-0.5"), (None, Some(-500)));

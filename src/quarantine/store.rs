@@ -77,7 +77,7 @@ impl Files {
         write_message(&file, block, raw, ends)
             .and_then(|()| file.sync_all())
             .map_err(|e| Trouble::io("write", &temporary.0, e))?;
-        match fs::hard_link(&temporary.0, &path) {
+        match name_finally(&temporary.0, &path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Trouble::Taken(id.to_owned()));
             }
@@ -223,6 +223,19 @@ fn create(path: &Path) -> Result<File, Trouble> {
     file.lock().map_err(wrap)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(wrap)?;
     Ok(file)
+}
+
+/// Gives a file its final name, unless a file has it. Some file systems know no links, and some no such renaming.
+fn name_finally(temporary: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match fs::hard_link(temporary, path) {
+        Err(e)
+            if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) =>
+        {
+            Ok(renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE)?)
+        }
+        answer => answer,
+    }
 }
 
 fn write_message(file: &File, block: &[u8], raw: &[u8], ends: LineEnds) -> io::Result<()> {

@@ -120,7 +120,8 @@ async fn an_id_is_taken_once() {
     let again = house.quarantine.store(other_class).await;
     assert!(matches!(again, Err(Trouble::Taken(_))), "{again:?}");
     assert_eq!(house.quarantine.octets(first.id.as_str()).unwrap().raw, first.raw);
-    let names = fs::read_dir(house.file(&first.id.as_str()[..1])).unwrap().count();
+    let folder = first.id.as_str().get(..1).unwrap();
+    let names = fs::read_dir(house.file(folder)).unwrap().count();
     assert_eq!(names, 1, "what was refused left nothing");
 }
 
@@ -159,7 +160,7 @@ async fn the_list_is_searched() {
         quarantine.store(new.clone()).await.unwrap();
     }
     let (spam, virus) = (spam.id.to_string(), virus.id.to_string());
-    let both = vec![virus.clone(), spam.clone()];
+    let both = [virus.clone(), spam.clone()];
     for (query, want) in [
         ("", &both[..]),
         ("class:virus", &both[..1]),
@@ -195,9 +196,9 @@ async fn deleting_hides_and_undeleting_brings_back() {
     assert!(house.quarantine.delete(&id, "ab").await.unwrap());
     assert!(!house.quarantine.delete(&id, "ab").await.unwrap());
     assert!(ids(&house.quarantine, "").is_empty());
-    assert_eq!(ids(&house.quarantine, "is:deleted"), [id.clone()]);
+    assert_eq!(ids(&house.quarantine, "is:deleted"), std::slice::from_ref(&id));
     assert!(house.quarantine.undelete(&id, "cd").await.unwrap());
-    assert_eq!(ids(&house.quarantine, ""), [id.clone()]);
+    assert_eq!(ids(&house.quarantine, ""), std::slice::from_ref(&id));
     let audit = house.quarantine.show(&id).unwrap().unwrap().audit;
     let acts: Vec<_> = audit.iter().map(|row| (row.by.as_str(), row.act.as_str())).collect();
     assert_eq!(acts, [("ab", "delete"), ("cd", "undelete")]);
@@ -382,4 +383,97 @@ async fn history_is_written_without_waiting_and_pruned_by_age() {
     let other = house.another();
     drop(house.quarantine);
     assert_eq!(other.history("id1000").unwrap().len(), 1, "the last handle writes what waits");
+}
+
+/// The folder for a test that runs as another process.
+const CHILD: &str = "TAMIS_TEST_QUARANTINE";
+
+#[tokio::test]
+#[ignore = "is the other process of the two tests below"]
+async fn child() {
+    let folder = PathBuf::from(std::env::var_os(CHILD).unwrap());
+    let config = config::Quarantine {
+        store: folder.join("quarantine"),
+        keep: BTreeMap::new(),
+        max_bytes: u64::MAX,
+        min_free_bytes: 0,
+        release_to: NextHop { lmtp: false, address: Address::Tcp("127.0.0.1:1".to_owned()) },
+    };
+    let quarantine = Quarantine::open(&config, &folder.join("db")).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let quarantine = quarantine.clone();
+        tasks.spawn(async move {
+            for n in 0_usize.. {
+                match quarantine.store(entry(&[b'x'; 100_000])).await {
+                    Ok(stored) => println!("\nstored {}", stored.id),
+                    Err(trouble) if trouble.is_no_space() => return println!("\nno space"),
+                    Err(trouble) => return println!("\ntrouble {n} {trouble}"),
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+fn start_child(house: &House, shell: &str) -> std::process::Child {
+    let program = std::env::current_exe().unwrap();
+    std::process::Command::new("sh")
+        .args(["-c", &format!("{shell} exec \"$0\" \"$@\"")])
+        .arg(program)
+        .args(["--exact", "quarantine::tests::child", "--ignored", "--nocapture"])
+        .env(CHILD, house.folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn what_was_answered_before_kill_9_is_there_and_whole() {
+    use std::io::BufRead as _;
+    let house = House::new();
+    let mut answered = Vec::new();
+    for round in 1..=4 {
+        let mut child = start_child(&house, "");
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        for line in lines.by_ref().map(Result::unwrap) {
+            answered.extend(line.strip_prefix("stored ").map(str::to_owned));
+            if answered.len() >= round * 25 {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died, and nobody had read yet.
+        let rest = lines.map(Result::unwrap);
+        answered.extend(rest.filter_map(|line| line.strip_prefix("stored ").map(str::to_owned)));
+    }
+    assert!(answered.len() >= 100);
+    let recovery = house.quarantine.recover().unwrap();
+    assert_eq!((recovery.missing, recovery.unreadable), (0, 0), "{recovery:?}");
+    assert_eq!(house.quarantine.recover().unwrap(), Recovery::default());
+    for id in &answered {
+        assert_eq!(house.quarantine.octets(id).unwrap().raw.len(), 100_000);
+    }
+    for id in ids(&house.quarantine, "") {
+        assert_eq!(house.quarantine.octets(&id).unwrap().raw.len(), 100_000, "adopted whole");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_whole_is_no_space_and_leaves_nothing() {
+    let house = House::new();
+    // 64 blocks of 512 octets: neither a mail nor the index fits.
+    let child = start_child(&house, "trap '' XFSZ; ulimit -f 64;");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("no space"), "{said}");
+    assert!(!said.contains("stored ") && !said.contains("trouble"), "{said}");
+    assert!(ids(&house.quarantine, "").is_empty());
+    let mut files = 0;
+    for folder in fs::read_dir(&house.config.store).unwrap() {
+        files += fs::read_dir(folder.unwrap().path()).unwrap().count();
+    }
+    assert_eq!(files, 0);
 }

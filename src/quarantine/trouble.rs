@@ -64,13 +64,14 @@ impl Trouble {
     /// An error of the file system; a full disk becomes [`Trouble::NoSpace`].
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         // FileTooLarge is what RLIMIT_FSIZE gives: to the mail that is the same as a full disk.
-        match source.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => {
-                Self::NoSpace(format!("cannot {what} {}: {source}", path.display()))
-            }
-            _ => Self::Io { what, path: path.to_path_buf(), source },
+        let no_space = matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        );
+        if no_space {
+            Self::NoSpace(format!("cannot {what} {}: {source}", path.display()))
+        } else {
+            Self::Io { what, path: path.to_path_buf(), source }
         }
     }
 

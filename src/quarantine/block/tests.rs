@@ -47,8 +47,8 @@ fn a_file_of_amavis_is_taken_apart_behind_the_fields_known_by_name() {
     assert_eq!(parts.fields.held, vec![path("a@example.org")]);
     assert_eq!(parts.fields.score.as_deref(), Some("16.685"));
     assert!(parts.fields.stored.is_none());
-    let at = AMAVIS.find("Received").unwrap();
-    assert_eq!(parts.raw.as_ref(), AMAVIS[at..].replace('\n', "\r\n").as_bytes());
+    let (_, original) = AMAVIS.split_at(AMAVIS.find("Received").unwrap());
+    assert_eq!(parts.raw.as_ref(), original.replace('\n', "\r\n").as_bytes());
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_stranger_cannot_add_a_line_or_end_the_header() {
         "\r\nX-Evil: 1".to_owned(),
     ];
     let text = String::from_utf8(file(&entry)).unwrap();
-    let block = &text[..text.find("Subject: x").unwrap()];
+    let (block, _) = text.split_at(text.find("Subject: x").unwrap());
     assert!(!block.contains("\n\n") && !block.contains('\0') && !block.contains('\r'), "{block}");
     assert!(!block.contains("\nX-Evil"), "{block}");
     assert_eq!(block.matches("X-Quarantine-ID").count(), 1);
