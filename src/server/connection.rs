@@ -110,21 +110,16 @@ impl Connection<'_> {
                 upstream.deadline = tokio::time::Instant::now() + self.server.site.load().config.limits.deadline;
             }
             let step = self.session.step(command);
-            let go_on = self.take(step).await;
+            let refused = (is_data || is_bdat) && !matches!(step, Step::ReadBody);
+            if !self.take(step).await {
+                return;
+            }
             // What follows a refused DATA or BDAT in the same packet is content: it must not be run as commands.
-            if !go_on || ((is_data || is_bdat) && self.session.envelope().is_none() && self.refused_with_content()) {
+            if refused && self.inbound.has_input() {
+                self.inbound.say(&Reply::new(421, "4.5.0 Content after a refused command, closing channel"));
                 return;
             }
         }
-    }
-
-    /// True, with 421 said, if DATA or BDAT was refused and octets that belong to it wait already.
-    fn refused_with_content(&mut self) -> bool {
-        if self.inbound.has_input() && !self.inbound.said_data() {
-            self.inbound.say(&Reply::new(421, "4.5.0 Content after a refused command, closing channel"));
-            return true;
-        }
-        false
     }
 
     /// Carries out a step. False ends the session.
@@ -187,7 +182,7 @@ impl Connection<'_> {
 
     async fn data(&mut self) -> bool {
         let site = self.server.site.load_full();
-        self.inbound.say_data();
+        self.inbound.say(&Reply::new(354, "End data with <CR><LF>.<CR><LF>"));
         let mut share = self.server.budget.share();
         let mut room = true;
         let mut reader = BodyReader::new(site.config.limits.message_bytes_max);
