@@ -1,6 +1,7 @@
 //! Rule files to the [`Book`]: lines, comments, conditions, includes.
 
 use std::collections::HashSet;
+use std::iter::Enumerate;
 
 use crate::filters::{RuleFile, Source};
 
@@ -49,10 +50,12 @@ impl Line<'_> {
     }
 }
 
+type Lines<'f> = std::slice::Split<'f, u8, fn(&u8) -> bool>;
+
 /// Where reading stands in one file.
 struct Place<'f> {
     file: &'f RuleFile,
-    lines: std::iter::Enumerate<std::slice::Split<'f, u8, fn(&u8) -> bool>>,
+    lines: Enumerate<Lines<'f>>,
     conditions: Vec<Condition>,
     group: u32,
 }
