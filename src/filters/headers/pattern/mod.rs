@@ -4,6 +4,7 @@
 //! written as escapes, so that nothing in a pattern can mean something else there. What needs backtracking
 //! (look-around, back-references) is refused with a hint what to write instead.
 
+mod brackets;
 mod class;
 mod pcre;
 mod posix;
