@@ -78,6 +78,9 @@ fn posix_tables_are_told_by_their_name() {
     check("regexp:t.pcre", "/[\\d]x/ WARN", "\\x", Some("WARN"));
     check("t.regexp", "/[:alpha:]<!--/ WARN", "p<!--", Some("WARN"));
     check("t.regexp", "/\\(a\\)\\{2\\}/x WARN", "aa", Some("WARN"));
+    check("t.regexp", "/a*+b/x WARN", "aab", None);
+    check("t.regexp", "/a*+b/x WARN", "aa+b", Some("WARN"));
+    check("t.regexp", "/^a*+b$/ WARN", "aab", Some("WARN"));
 }
 
 #[test]
