@@ -391,7 +391,8 @@ const CHILD: &str = "TAMIS_TEST_QUARANTINE";
 #[tokio::test]
 #[ignore = "is the other process of the two tests below"]
 async fn child() {
-    let folder = PathBuf::from(std::env::var_os(CHILD).unwrap());
+    // Without its parent it has nothing to do.
+    let Some(folder) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
     let config = config::Quarantine {
         store: folder.join("quarantine"),
         keep: BTreeMap::new(),
@@ -521,6 +522,7 @@ async fn measure_storing_and_a_million_mails() {
         "on:1970-01-05",
         "id:000000000007",
         "mid:77777@mail",
+        "mid:<77777@mail.example.com>",
         "is:open score:>19.99",
     ] {
         let search = Search::parse(query).unwrap();
