@@ -11,5 +11,8 @@
     reason = "tests may stop"
 )]
 
+mod next_hop_faults;
+mod postfix_after_queue;
+mod postfix_pre_queue;
 mod smtp_cases;
 mod support;

@@ -102,6 +102,22 @@ pub fn infected() -> Vec<(&'static str, String, Vec<u8>)> {
     ]
 }
 
+/// Mails with a program in disguise, with what each is called.
+pub fn banned() -> Vec<(&'static str, String, Vec<u8>)> {
+    let (named, zipped) = (mark("exe-named"), mark("exe-zipped"));
+    let program = b"MZ\x90\0 is how programs begin, and this is none";
+    // The name `invoice.exe` in pieces and in hex, as RFC 2231 allows.
+    let pieces = "attachment;\r\n filename*0*=UTF-8''inv%6Fice;\r\n filename*1*=%2Ee%78e";
+    // A zip that calls itself x.exe the same way, with a program of that name inside.
+    let of_zip = "attachment;\r\n filename*0*=UTF-8''x%2E;\r\n filename*1=zip";
+    let part = attachment("application/octet-stream", pieces, b"nothing but text\r\n");
+    let zip_part = attachment("application/zip", of_zip, &zip("x.exe", program));
+    vec![
+        ("named by RFC 2231", named.clone(), mixed(&named, &part)),
+        ("in a zip named by RFC 2231", zipped.clone(), mixed(&zipped, &zip_part)),
+    ]
+}
+
 /// A zip with one deflated member.
 pub fn zip(name: &str, octets: &[u8]) -> Vec<u8> {
     let mut encoder =

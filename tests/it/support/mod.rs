@@ -9,6 +9,7 @@ pub mod player;
 pub mod postfix;
 pub mod sink;
 pub mod tamis;
+pub mod wiring;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};

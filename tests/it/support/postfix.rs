@@ -4,18 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use super::wiring::Recipe;
 use super::{free_port, listens, tamis, wait_for};
-
-/// How the filter is wired in.
-#[derive(Debug, Clone)]
-pub struct Wiring {
-    /// Lines for `main.cf`.
-    pub main: String,
-    /// Entries for `master.cf`, with the ports of the documentation.
-    pub master: String,
-    /// Which documented port stands for which real one: `(10025, 23456)`.
-    pub ports: Vec<(u16, u16)>,
-}
 
 /// A running Postfix; it ends with the value.
 pub struct Postfix {
@@ -51,11 +41,13 @@ postlog unix-dgram n - n - 1 postlogd
 ";
 
 impl Postfix {
-    /// Starts one whose mail for everybody ends at the next hop `sink`, and waits until it answers.
-    pub fn start(sink: u16, wiring: &Wiring) -> Self {
+    /// Starts one whose mail for everybody ends at the next hop `sink`, and waits until it answers. In the recipe, the
+    /// filter's documented port stands for `filter`, and the one it gives mail back to for `back`.
+    pub fn start(sink: u16, recipe: &Recipe, filter: u16, back: u16) -> Self {
         let folder = super::folder();
         let postfix = Self { folder, port: free_port() };
         let path = postfix.folder.path();
+        let ports = [(25, postfix.port), (recipe.filter, filter), (recipe.back, back)];
         for name in ["etc", "queue", "data", "log"] {
             std::fs::create_dir(path.join(name)).unwrap();
         }
@@ -68,15 +60,12 @@ impl Postfix {
         for name in ["postfix-files.d", "dynamicmaps.cf.d"] {
             copy_folder(&Path::new("/etc/postfix").join(name), &etc.join(name));
         }
-        std::fs::write(
-            etc.join("main.cf"),
-            postfix.main(sink) + &place(&wiring.main, &wiring.ports),
-        )
-        .unwrap();
-        std::fs::write(etc.join("master.cf"), postfix.master(wiring)).unwrap();
+        std::fs::write(etc.join("main.cf"), postfix.main(sink) + &place(&recipe.main, &ports))
+            .unwrap();
+        std::fs::write(etc.join("master.cf"), postfix.master(&recipe.master, &ports)).unwrap();
         let started = postfix.command("postfix", &["start"]);
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-        wait_for("Postfix listens", || listens(postfix.port).then_some(()));
+        wait_for("Postfix listens", || (listens(postfix.port) && listens(back)).then_some(()));
         postfix
     }
 
@@ -117,10 +106,8 @@ queue_run_delay = 1s
         )
     }
 
-    fn master(&self, wiring: &Wiring) -> String {
-        let mut ports = wiring.ports.clone();
-        ports.push((25, self.port));
-        let wired = place(&wiring.master, &ports);
+    fn master(&self, wiring: &str, ports: &[(u16, u16)]) -> String {
+        let wired = place(wiring, ports);
         let listens =
             wired.lines().any(|line| line.starts_with(&format!("127.0.0.1:{} ", self.port)));
         let outside = if listens {

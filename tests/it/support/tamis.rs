@@ -71,9 +71,16 @@ impl Setup {
 
     /// Starts the program and waits until it answers.
     pub fn start(self) -> Tamis {
+        let mut tamis = self.prepare();
+        tamis.launch();
+        tamis
+    }
+
+    /// Writes the configuration and starts nothing yet.
+    pub fn prepare(self) -> Tamis {
         let folder = super::folder();
         let ports = self.next_hops.iter().map(|_| (free_port(), free_port())).collect();
-        let mut tamis = Tamis {
+        let tamis = Tamis {
             store: self.store.clone().unwrap_or_else(|| folder.path().join("quarantine")),
             folder,
             ports,
@@ -82,7 +89,6 @@ impl Setup {
             child: None,
         };
         tamis.write(&tamis.configuration());
-        tamis.launch();
         tamis
     }
 }
@@ -277,6 +283,11 @@ impl Tamis {
         files_below(&self.store)
             .into_iter()
             .filter_map(|path| std::fs::read(&path).ok().map(|octets| (path, octets)))
+            .map(|(path, octets)| {
+                let packed = path.extension().is_some_and(|end| end == "gz");
+                let octets = if packed { unpacked(&octets) } else { octets };
+                (path, octets)
+            })
             .collect()
     }
 
@@ -305,14 +316,18 @@ impl Tamis {
 
 impl Drop for Tamis {
     fn drop(&mut self) {
-        if self.child.is_some() {
-            // Under another program (strace) that one ends with ours.
-            self.kill();
-        }
+        self.kill();
         if std::thread::panicking() {
             eprintln!("--- log of tamis ---\n{}", self.log());
         }
     }
+}
+
+/// What a gzip file holds, as far as it can be read.
+fn unpacked(octets: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    flate2::read::GzDecoder::new(octets).read_to_end(&mut all).ok();
+    all
 }
 
 /// All files below a folder, in order.
