@@ -11,8 +11,19 @@
     reason = "tests may stop"
 )]
 
+mod corpus_relay;
+mod corpus_scan;
+mod disk_is_full;
+mod endpoints;
+mod house;
+mod kill_nine;
+mod lifecycle;
+mod loop_guard;
 mod next_hop_faults;
+mod no_file_for_a_passing_mail;
 mod postfix_after_queue;
 mod postfix_pre_queue;
+mod release;
+mod scanner_faults;
 mod smtp_cases;
 mod support;

@@ -126,11 +126,6 @@ impl Tamis {
         self.folder.path().join("tamis.toml")
     }
 
-    /// Its own folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it was started").id()

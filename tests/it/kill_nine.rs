@@ -1,0 +1,96 @@
+//! The program dies at random times under load, again and again: what was answered 250 is never lost.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::client::deliver;
+use crate::support::sink::Sink;
+use crate::support::tamis::Setup;
+use crate::support::{contains, mails, random};
+
+const ROUNDS: u32 = 50;
+const CLIENTS: usize = 6;
+const TIME_MAX: Duration = Duration::from_secs(90);
+const FROM: &str = "alice@sender.example";
+const BOB: &str = "bob@lab.example";
+
+/// A mail that was sent, and whether 250 was heard.
+struct Sent {
+    mail: Vec<u8>,
+    bad: bool,
+    accepted: bool,
+}
+
+/// Sends mails until told to stop: every third is infected, and the ports take turns.
+fn load(ports: [u16; 2], stop: &AtomicBool) -> BTreeMap<String, Sent> {
+    let mut sent = BTreeMap::new();
+    while !stop.load(Ordering::SeqCst) {
+        let mark = mails::mark("kill");
+        let kind = random();
+        let bad = kind.is_multiple_of(3);
+        let mail = if bad {
+            mails::with_file(&mark, "eicar.dat", &mails::eicar())
+        } else {
+            mails::plain(&mark, &"A line among many lines.\r\n".repeat((kind % 2000) as usize))
+        };
+        let heard = deliver(ports[usize::from(kind & 8 == 0)], FROM, &[BOB], &mail);
+        sent.insert(mark, Sent { mail, bad, accepted: heard.code() == 250 });
+    }
+    sent
+}
+
+#[test]
+fn what_was_answered_250_survives_kill_nine() {
+    let sink = Sink::start();
+    let mut tamis = Setup::to(sink.port).start();
+    let ports = [tamis.after_queue(), tamis.pre_queue()];
+    let stop = AtomicBool::new(false);
+    let start = Instant::now();
+    let mut rounds = 0;
+    let sent = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| load(ports, &stop))).collect();
+        // Whatever goes wrong here, the clients must be told to stop.
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while rounds < ROUNDS && start.elapsed() < TIME_MAX {
+                // The time of death is the fault that is tried here; nothing is waited for.
+                std::thread::sleep(Duration::from_millis(20 + random() % 400));
+                tamis.kill();
+                tamis.launch();
+                rounds += 1;
+            }
+        }));
+        stop.store(true, Ordering::SeqCst);
+        let sent: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        run.unwrap();
+        sent
+    });
+    sink.settle();
+    let accepted = sent.iter().filter(|(_, sent)| sent.accepted).count();
+    println!(
+        "{rounds} deaths, {} mails sent, {accepted} accepted, in {:?}",
+        sent.len(),
+        start.elapsed()
+    );
+    assert!(rounds >= 20, "only {rounds} rounds in {TIME_MAX:?}");
+    assert!(accepted > rounds as usize, "only {accepted} mails got through: no load");
+    let arrived = sink.taken();
+    let kept = tamis.quarantined();
+    for (mark, sent) in &sent {
+        let at_sink = arrived.iter().filter(|taken| contains(&taken.message, mark.as_bytes()));
+        let in_store = kept.iter().filter(|(_, octets)| contains(octets, mark.as_bytes()));
+        let whole_at_sink =
+            at_sink.clone().filter(|taken| taken.is_below_a_block(&sent.mail)).count();
+        let whole_in_store =
+            in_store.clone().filter(|(_, octets)| octets.ends_with(&sent.mail)).count();
+        assert_eq!(at_sink.count(), whole_at_sink, "{mark}: changed on its way");
+        assert_eq!(in_store.count(), whole_in_store, "{mark}: half a mail in the quarantine");
+        let found = if sent.bad { whole_in_store } else { whole_at_sink };
+        assert!(!sent.accepted || found > 0, "{mark} (bad: {}) got 250 and is LOST", sent.bad);
+        assert!(!sent.bad || whole_at_sink == 0, "{mark}: an infected mail passed");
+    }
+    for (path, octets) in &kept {
+        let known = sent.iter().any(|(mark, _)| contains(octets, mark.as_bytes()));
+        assert!(known, "{} is left over, {} octets", path.display(), octets.len());
+    }
+}
