@@ -6,5 +6,8 @@ pub mod config;
 pub mod filters;
 pub mod mail;
 pub mod mime;
+pub mod policy;
 pub mod quarantine;
+pub mod report;
+pub mod smtp;
 pub mod verdict;

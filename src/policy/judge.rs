@@ -1,0 +1,364 @@
+//! Report to decision, for one recipient.
+
+use std::sync::Arc;
+
+use crate::config::{ListenerMode, Policy};
+use crate::filters::{ListHit, Score, TableAction, Weight};
+use crate::mail::PartFlag;
+use crate::report::Report;
+use crate::smtp::Reply;
+use crate::verdict::{Action, Verdict};
+
+/// What a mail is for one recipient, what is done, and why.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The policy that was asked.
+    pub policy: Arc<Policy>,
+    /// The worst verdict among those that ask for the action.
+    pub verdict: Verdict,
+    /// The strongest action of all verdicts that hold.
+    pub action: Action,
+    /// A copy goes to the quarantine, whatever the action.
+    pub copy: bool,
+    /// Everything that spoke against the mail, the decisive reason first.
+    pub reasons: Vec<Reason>,
+    /// The score is at or over the tag threshold, and no list lifts it.
+    pub spammy: bool,
+    /// The entry of an allow list that lifted the spam verdict, if it mattered.
+    pub allowed: Option<ListHit>,
+    /// The refusal, in the words of the rule that asked for it.
+    pub reply: Option<Reply>,
+}
+
+/// One verdict that holds.
+#[derive(Debug, Clone)]
+pub struct Reason {
+    /// What the mail is by it.
+    pub verdict: Verdict,
+    /// What it asks for.
+    pub action: Action,
+    /// Why, for people.
+    pub text: String,
+    /// The words of its own refusal.
+    pub reply: Option<Reply>,
+    /// A copy is kept, whatever the action.
+    pub copy: bool,
+}
+
+/// Judges for one recipient.
+#[must_use]
+pub fn judge(
+    report: &Report,
+    policy: &Arc<Policy>,
+    mode: ListenerMode,
+    recipient: &str,
+) -> Decision {
+    let mut reasons = Vec::new();
+    viruses(report, policy, mode, &mut reasons);
+    attachments(report, policy, mode, &mut reasons);
+    tables(report, policy, mode, &mut reasons);
+    defects(report, policy, &mut reasons);
+    missing(report, policy, &mut reasons);
+    let in_scope = |hit: &&ListHit| hit.scope.as_ref().is_none_or(|scope| fits(scope, recipient));
+    for hit in report.lists.iter().filter(|hit| hit.deny).filter(in_scope) {
+        let text = format!("{} fits {} ({})", hit.address, hit.pattern, hit.source);
+        reasons.push(reason(Verdict::Denied, policy.denied, text));
+    }
+    let allowed = report.lists.iter().filter(|hit| !hit.deny).find(in_scope);
+    let spammy = spam(report, policy, mode, allowed.is_some(), &mut reasons);
+    reasons.sort_by_key(|reason| (std::cmp::Reverse(strength(reason.action)), reason.verdict));
+    let first = reasons.first();
+    Decision {
+        policy: Arc::clone(policy),
+        verdict: first.map_or(Verdict::Clean, |reason| reason.verdict),
+        action: first.map_or(Action::Pass, |reason| reason.action),
+        copy: reasons.iter().any(|reason| reason.copy || reason.action == Action::Quarantine),
+        spammy,
+        allowed: allowed.cloned(),
+        reply: first.and_then(|reason| reason.reply.clone()),
+        reasons,
+    }
+}
+
+/// Waiting outranks delivering, but nothing that keeps the mail from the recipient anyway needs to wait.
+fn strength(action: Action) -> u8 {
+    match action {
+        Action::Pass => 0,
+        Action::Tag => 1,
+        Action::Defer => 2,
+        Action::Discard => 3,
+        Action::Quarantine => 4,
+        Action::Bounce => 5,
+        Action::Reject => 6,
+    }
+}
+
+fn reason(verdict: Verdict, action: Action, text: String) -> Reason {
+    Reason { verdict, action, text, reply: None, copy: false }
+}
+
+/// Before the queue the sender is still there: what would be quarantined for its content is refused instead, and the
+/// copy is kept all the same.
+fn refused_with_copy(mut reason: Reason, mode: ListenerMode) -> Reason {
+    if mode == ListenerMode::PreQueue && reason.action == Action::Quarantine {
+        reason.action = Action::Reject;
+        reason.copy = true;
+    }
+    reason
+}
+
+fn viruses(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Vec<Reason>) {
+    for hit in &report.viruses {
+        let part = if hit.part.is_empty() { "the message" } else { &hit.part };
+        let text = format!("{} in {part}, found by {}", hit.name, hit.scanner);
+        reasons.push(refused_with_copy(reason(Verdict::Virus, policy.virus, text), mode));
+    }
+}
+
+fn attachments(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Vec<Reason>) {
+    let own = format!("policy.{}", policy.name);
+    let ours = |set: &str| set == own || policy.attachments.iter().any(|name| **name == *set);
+    for hit in report.banned.iter().filter(|hit| ours(&hit.set)) {
+        let text = format!("{} ({}: {}, {})", hit.reason, hit.rule, hit.name, hit.source);
+        let action = hit.action.unwrap_or(policy.banned);
+        let mut reason = refused_with_copy(reason(Verdict::Banned, action, text), mode);
+        reason.reply = hit.reply.as_ref().map(|text| Reply::new(554, format!("5.7.0 {text}")));
+        reasons.push(reason);
+    }
+}
+
+fn tables(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Vec<Reason>) {
+    for hit in &report.headers {
+        let text = |what: &str| format!("{} {what} by {}: {}", hit.table, hit.source, hit.text);
+        match &hit.action {
+            TableAction::Reject { code, enhanced, text: words } => {
+                // After the queue a refusal becomes a bounce to whoever is named as the sender.
+                let action =
+                    if mode == ListenerMode::PreQueue { Action::Reject } else { policy.banned };
+                let mut reason = reason(Verdict::Banned, action, text("refused"));
+                reason.reply = Some(Reply::new(*code, format!("{enhanced} {words}")));
+                reason.copy = action != Action::Reject || policy.banned == Action::Quarantine;
+                reasons.push(reason);
+            }
+            TableAction::Discard(_) => {
+                let mut reason = reason(Verdict::Banned, Action::Discard, text("discarded"));
+                reason.copy = true;
+                reasons.push(reason);
+            }
+            TableAction::Hold(_) => {
+                reasons.push(reason(Verdict::Banned, Action::Quarantine, text("held")));
+            }
+            TableAction::Bcc(_)
+            | TableAction::Filter(_)
+            | TableAction::Ignore
+            | TableAction::Strip(_)
+            | TableAction::Info(_)
+            | TableAction::Warn(_)
+            | TableAction::Pass
+            | TableAction::Prepend(_)
+            | TableAction::Replace(_)
+            | TableAction::Redirect(_) => {}
+        }
+    }
+}
+
+fn defects(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
+    for defect in &report.message.defects {
+        let found = if defect.code.is_limit() {
+            Some((Verdict::OverLimits, policy.over_limits))
+        } else if defect.code.is_ambiguous() {
+            Some((Verdict::Ambiguous, policy.ambiguous))
+        } else if defect.code.is_malformed() {
+            Some((Verdict::Malformed, policy.malformed))
+        } else {
+            None
+        };
+        reasons.extend(found.map(|(verdict, action)| reason(verdict, action, defect.to_string())));
+    }
+    for part in report.message.parts.iter().filter(|part| part.is(PartFlag::Encrypted)) {
+        let text = format!("part {} needs a password", part.path);
+        reasons.push(reason(Verdict::Encrypted, policy.encrypted, text));
+    }
+}
+
+fn missing(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
+    for missing in &report.not_run {
+        let text = format!("{}: {}", missing.check, missing.why);
+        match missing.weight {
+            Weight::Off | Weight::Wanted => {}
+            Weight::Required => reasons.push(reason(Verdict::Incomplete, Action::Defer, text)),
+            Weight::TooLarge => reasons.push(reason(Verdict::OverLimits, policy.over_limits, text)),
+        }
+    }
+    if let Some(why) = &report.failed {
+        reasons.push(reason(Verdict::Incomplete, policy.incomplete, why.clone()));
+    }
+}
+
+fn spam(
+    report: &Report,
+    policy: &Policy,
+    mode: ListenerMode,
+    allowed: bool,
+    reasons: &mut Vec<Reason>,
+) -> bool {
+    let Some(score) = report.score else { return false };
+    if allowed {
+        return false;
+    }
+    let reached = |threshold: Option<Score>| threshold.filter(|threshold| score >= *threshold);
+    let pre_queue = mode == ListenerMode::PreQueue;
+    if let Some(at) = reached(policy.spam.reject_at).filter(|_| pre_queue) {
+        let mut reason =
+            reason(Verdict::Spam, Action::Reject, format!("score {score} ≥ {at} (reject_at)"));
+        reason.copy = true;
+        reasons.push(reason);
+    } else if let Some(at) = reached(policy.spam.quarantine_at) {
+        let text = format!("score {score} ≥ {at} (quarantine_at)");
+        reasons.push(reason(Verdict::Spam, Action::Quarantine, text));
+    } else if let Some(at) = reached(policy.spam.tag_at) {
+        reasons.push(reason(
+            Verdict::Spammy,
+            Action::Tag,
+            format!("score {score} ≥ {at} (tag_at)"),
+        ));
+    }
+    reached(policy.spam.tag_at).is_some()
+}
+
+/// A scope is an address, a domain, `.domain`, or a glob with `*`.
+fn fits(scope: &str, address: &str) -> bool {
+    let (scope, address) = (scope.to_lowercase(), address.to_lowercase());
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    match scope.strip_prefix("*@").unwrap_or(&scope) {
+        exact if exact == address || exact == domain => true,
+        below => {
+            below.starts_with('.') && (domain.ends_with(below) || below.get(1..) == Some(domain))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Thresholds;
+    use crate::filters::{HeaderHit, NotRun, Source, VirusHit};
+    use crate::mail::{Defect, DefectCode, Message};
+
+    pub(crate) fn policy() -> Policy {
+        Policy {
+            name: "inbound".into(),
+            recipients: vec![],
+            virus: Action::Quarantine,
+            banned: Action::Quarantine,
+            ambiguous: Action::Quarantine,
+            incomplete: Action::Quarantine,
+            encrypted: Action::Tag,
+            over_limits: Action::Quarantine,
+            malformed: Action::Tag,
+            denied: Action::Quarantine,
+            spam: Thresholds {
+                tag_at: Some(Score(5000)),
+                quarantine_at: Some(Score(8000)),
+                reject_at: Some(Score(20_000)),
+            },
+            subject_prefix: String::new(),
+            attachments: vec!["default".into()],
+            attachment_rules: vec![],
+        }
+    }
+
+    fn check(report: &Report, mode: ListenerMode, verdict: Verdict, action: Action, copy: bool) {
+        let decision = judge(report, &Arc::new(policy()), mode, "b@example.org");
+        assert_eq!(
+            (decision.verdict, decision.action, decision.copy),
+            (verdict, action, copy),
+            "{decision:?}"
+        );
+    }
+
+    fn scored(score: i32) -> Report {
+        Report { score: Some(Score(score)), ..Report::default() }
+    }
+
+    #[test]
+    fn a_threshold_is_reached_at_its_own_value() {
+        use ListenerMode::{AfterQueue, PreQueue};
+        check(&scored(4999), AfterQueue, Verdict::Clean, Action::Pass, false);
+        check(&scored(5000), AfterQueue, Verdict::Spammy, Action::Tag, false);
+        check(&scored(8000), PreQueue, Verdict::Spam, Action::Quarantine, true);
+        check(&scored(20_000), AfterQueue, Verdict::Spam, Action::Quarantine, true);
+        check(&scored(20_000), PreQueue, Verdict::Spam, Action::Reject, true);
+    }
+
+    fn virus() -> VirusHit {
+        VirusHit { scanner: "clamav".into(), name: "Eicar".into(), part: "2".into() }
+    }
+
+    #[test]
+    fn a_virus_is_refused_before_the_queue_and_kept_in_both_modes() {
+        let report = Report { viruses: vec![virus()], ..scored(0) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Virus, Action::Quarantine, true);
+        check(&report, ListenerMode::PreQueue, Verdict::Virus, Action::Reject, true);
+    }
+
+    fn down() -> NotRun {
+        NotRun { check: "virus:clamav".into(), why: "down".into(), weight: Weight::Required }
+    }
+
+    #[test]
+    fn a_required_check_without_answer_makes_the_mail_wait() {
+        let report = Report { not_run: vec![down()], ..scored(6000) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Incomplete, Action::Defer, false);
+        let found = Report { viruses: vec![virus()], not_run: vec![down()], ..scored(0) };
+        check(&found, ListenerMode::AfterQueue, Verdict::Virus, Action::Quarantine, true);
+    }
+
+    #[test]
+    fn a_mild_verdict_does_not_shield_from_a_strong_one() {
+        let message = Message {
+            defects: vec![Defect {
+                code: DefectCode::Nul,
+                part: String::new(),
+                detail: String::new(),
+            }],
+            ..Message::default()
+        };
+        let report = Report { message: Arc::new(message), ..scored(9000) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Spam, Action::Quarantine, true);
+        let report = Report { score: Some(Score(0)), ..report };
+        check(&report, ListenerMode::AfterQueue, Verdict::Malformed, Action::Tag, false);
+    }
+
+    #[test]
+    fn a_table_refuses_in_its_own_words_and_never_bounces() {
+        let hit = HeaderHit {
+            table: "header_checks",
+            source: Source { file: "x".into(), line: 1 },
+            action: TableAction::Reject { code: 550, enhanced: "5.7.1".into(), text: "no".into() },
+            text: "Subject: x".into(),
+            range: None,
+        };
+        let report = Report { headers: vec![hit], ..scored(0) };
+        check(&report, ListenerMode::PreQueue, Verdict::Banned, Action::Reject, true);
+        check(&report, ListenerMode::AfterQueue, Verdict::Banned, Action::Quarantine, true);
+    }
+
+    #[test]
+    fn an_allowed_sender_is_spared_the_spam_verdict_and_nothing_else() {
+        let allow = ListHit {
+            deny: false,
+            pattern: "a@b".into(),
+            address: "a@b".into(),
+            scope: Some("example.org".into()),
+            source: Source { file: "x".into(), line: 1 },
+        };
+        let report = Report { lists: vec![allow.clone()], ..scored(9000) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Clean, Action::Pass, false);
+        let other = ListHit { scope: Some("other.test".into()), ..allow.clone() };
+        let report = Report { lists: vec![other], ..scored(9000) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Spam, Action::Quarantine, true);
+        let report = Report { lists: vec![allow], viruses: vec![virus()], ..scored(0) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Virus, Action::Quarantine, true);
+    }
+}

@@ -1,0 +1,60 @@
+//! What the filters saw, and what they could not see: the input of policy, and of every explanation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::filters::{BannedHit, HeaderHit, ListHit, NotRun, RuleHit, Score, VirusHit};
+use crate::mail::Message;
+
+/// Findings of all filters about one mail.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The decoded message.
+    pub message: Arc<Message>,
+    /// Viruses.
+    pub viruses: Vec<VirusHit>,
+    /// What scanners find suspicious, but not a virus: heuristics, unwanted programs.
+    pub suspicious: Vec<VirusHit>,
+    /// Attachments of banned kinds, for every rule set that a policy of this mail's recipients uses.
+    pub banned: Vec<BannedHit>,
+    /// Lines of Postfix tables that fired, in order.
+    pub headers: Vec<HeaderHit>,
+    /// Entries of allow and deny lists that fit.
+    pub lists: Vec<ListHit>,
+    /// Rules of the spam engine that hit.
+    pub rules: Vec<RuleHit>,
+    /// Sum of the rules' points; `None` if the engine did not run.
+    pub score: Option<Score>,
+    /// Checks without answer.
+    pub not_run: Vec<NotRun>,
+    /// Each scanner and what it said: `clean`, `infected`, `not scanned: …`.
+    pub scans: Vec<Scan>,
+    /// Why this mail cannot be judged at all: it made us fail time after time.
+    pub failed: Option<String>,
+    /// How long each stage took, in the order of the stages.
+    pub timing: Vec<(&'static str, Duration)>,
+}
+
+/// What one scanner said about a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// The scanner.
+    pub scanner: String,
+    /// `clean`, `infected`, or `not scanned: why`.
+    pub answer: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Report {
+    /// True if a scanner other than the built-in one has looked at the mail and answered.
+    #[must_use]
+    pub fn is_virus_scanned(&self) -> bool {
+        self.scans
+            .iter()
+            .any(|scan| scan.scanner != BUILTIN && !scan.answer.starts_with("not scanned"))
+    }
+}
+
+/// The name of the built-in scanner: it knows a handful of signatures, so that its "clean" is no virus scan.
+pub const BUILTIN: &str = "builtin";
