@@ -27,3 +27,4 @@ mod release;
 mod scanner_faults;
 mod smtp_cases;
 mod support;
+mod what_passes;

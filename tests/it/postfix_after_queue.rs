@@ -106,6 +106,11 @@ fn mail_goes_through_the_filter_on_10024() {
 }
 
 #[test]
+fn the_shipped_wiring_behind_the_queue_works() {
+    check(&wiring::shipped_after_queue());
+}
+
+#[test]
 fn the_filter_takes_the_place_of_amavis_unnoticed() {
     check(&wiring::amavis());
 }

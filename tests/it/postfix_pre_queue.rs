@@ -93,6 +93,11 @@ fn the_sender_hears_the_verdict() {
 }
 
 #[test]
+fn the_shipped_wiring_before_the_queue_works() {
+    check(&wiring::shipped_pre_queue());
+}
+
+#[test]
 fn the_sender_hears_the_verdict_with_speed_adjust() {
     check(&wiring::pre_queue_with_speed_adjust());
 }

@@ -1,5 +1,6 @@
 //! The next hop of the tests: it keeps what it was sent, octet for octet, and can be told to misbehave.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -77,12 +78,13 @@ const OFFERS: &str = "PIPELINING\nSIZE 104857600\n8BITMIME\nSMTPUTF8\nDSN\nENHAN
 struct State {
     taken: Mutex<Vec<Taken>>,
     lines: Mutex<Vec<Vec<u8>>>,
-    streams: Mutex<Vec<TcpStream>>,
+    streams: Mutex<BTreeMap<usize, TcpStream>>,
     fault: Mutex<Fault>,
     offers: Mutex<String>,
     quiet_since: Mutex<Option<Instant>>,
     open: AtomicUsize,
     connections: AtomicUsize,
+    number: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -115,12 +117,16 @@ impl Sink {
                     return;
                 }
                 let (Ok(stream), shared) = (stream, Arc::clone(&shared)) else { continue };
-                lock(&shared.streams).extend(stream.try_clone());
                 shared.open.fetch_add(1, Ordering::SeqCst);
                 shared.connections.fetch_add(1, Ordering::SeqCst);
+                let number = shared.number.fetch_add(1, Ordering::SeqCst);
+                if let Ok(copy) = stream.try_clone() {
+                    lock(&shared.streams).insert(number, copy);
+                }
                 std::thread::spawn(move || {
                     serve(&stream, &shared);
                     stream.shutdown(Shutdown::Both).ok();
+                    lock(&shared.streams).remove(&number);
                     shared.touch();
                     shared.open.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -207,7 +213,7 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
-        for stream in lock(&self.state.streams).iter() {
+        for stream in lock(&self.state.streams).values() {
             stream.shutdown(Shutdown::Both).ok();
         }
         // Wakes the thread that waits for connections.
