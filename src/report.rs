@@ -47,6 +47,12 @@ pub struct Scan {
 }
 
 impl Report {
+    /// The same message without any finding, for a plan that changes nothing.
+    #[must_use]
+    pub fn only(report: &Self) -> Self {
+        Self { message: Arc::clone(&report.message), scans: report.scans.clone(), ..Self::default() }
+    }
+
     /// True if a scanner other than the built-in one has looked at the mail and answered.
     #[must_use]
     pub fn is_virus_scanned(&self) -> bool {

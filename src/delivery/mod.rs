@@ -1,0 +1,312 @@
+//! Carries a plan out, and says what became of the mail.
+//!
+//! Invariant: 2xx is answered only after the next hop's 2xx, or after the quarantine copy is synced to disk.
+
+pub mod loop_guard;
+mod memory;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::config::{Mode, NextHop};
+use crate::examine::Examined;
+use crate::explain;
+use crate::mail::{Client, Envelope, Path};
+use crate::policy::edit;
+use crate::policy::{Delivery, summary};
+use crate::quarantine::{Class, NewEntry, Quarantine, Stored, Trouble};
+use crate::smtp::Reply;
+use crate::smtp::outbound::{Pool, Trouble as NextHopTrouble, What, deliver};
+use crate::smtp::outbound::Transaction;
+
+pub use memory::Memory;
+
+/// What carries mail out: shared by all sessions, and kept over reloads.
+#[derive(Debug, Clone)]
+pub struct Courier {
+    /// Connections to next hops.
+    pub pool: Arc<Pool>,
+    /// The quarantine.
+    pub quarantine: Quarantine,
+    /// What earlier tries of the same mail have reached.
+    pub memory: Arc<Memory>,
+}
+
+/// What became of a mail.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// A reply for each recipient, in order.
+    pub replies: Vec<Reply>,
+    /// The reply for all of them together.
+    pub reply: Option<Reply>,
+    /// The quarantine's file.
+    pub quarantined: Option<Stored>,
+    /// What the next hops said of mails they took, once for each transaction.
+    pub accepted: Vec<String>,
+}
+
+/// How one transaction is sent; the pass-through engine has one under way already.
+pub trait Sender {
+    /// Sends to these paths; a reply for each, in order.
+    fn send(
+        &mut self,
+        client: &Client,
+        sender: &Path,
+        delivery: &Delivery,
+        pieces: &[bytes::Bytes],
+    ) -> impl Future<Output = Result<Vec<Reply>, NextHopTrouble>> + Send;
+
+    /// Where to, for replies.
+    fn next_hop(&self) -> &NextHop;
+}
+
+/// Sends over connections of the pool.
+pub struct ByPool<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// Where to.
+    pub next_hop: &'a NextHop,
+    /// When to give up.
+    pub deadline: Instant,
+}
+
+impl Sender for ByPool<'_> {
+    async fn send(
+        &mut self,
+        client: &Client,
+        sender: &Path,
+        delivery: &Delivery,
+        pieces: &[bytes::Bytes],
+    ) -> Result<Vec<Reply>, NextHopTrouble> {
+        let recipients = delivery.paths.iter().collect();
+        let transaction = Transaction { client: Some(client), sender, recipients, pieces };
+        deliver(self.pool, self.next_hop, &transaction, self.deadline).await
+    }
+
+    fn next_hop(&self) -> &NextHop {
+        self.next_hop
+    }
+}
+
+impl Courier {
+    /// Carries out the plan of an examined mail.
+    pub async fn carry_out<S: Sender>(
+        &self,
+        mode: Mode,
+        envelope: &Envelope,
+        examined: &Examined,
+        sender: &mut S,
+    ) -> Outcome {
+        let count = envelope.recipients.len();
+        let waiting = examined.refusal.as_ref().or(examined.plan.wait.as_ref());
+        if let Some(reply) = waiting.filter(|_| mode == Mode::Enforce || examined.refusal.is_some()) {
+            return Outcome::same(reply.clone(), count);
+        }
+        let key = self.memory.key(envelope, &examined.report.message);
+        let known = self.memory.recall(&key);
+        let mut outcome = Outcome::default();
+        if !examined.plan.quarantine.is_empty() && !known.contains_key(QUARANTINED) {
+            match self.keep(envelope, examined).await {
+                Ok(stored) => outcome.quarantined = Some(stored),
+                Err(trouble) => {
+                    return Outcome::same(quarantine_trouble(&trouble, examined.id.as_str()), count);
+                }
+            }
+        }
+        let mut replies: Vec<Option<Reply>> = examined.plan.replies.clone();
+        replies.resize(count, None);
+        for delivery in &examined.plan.deliveries {
+            self.one(envelope, examined, delivery, &known, sender, &mut replies, &mut outcome).await;
+        }
+        outcome.replies = replies
+            .into_iter()
+            .map(|reply| reply.unwrap_or_else(|| Reply::try_again("no answer for this recipient")))
+            .collect();
+        outcome.reply = Some(self.together(envelope, examined, &outcome));
+        outcome
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of carry_out, apart for its length")]
+    async fn one<S: Sender>(
+        &self,
+        envelope: &Envelope,
+        examined: &Examined,
+        delivery: &Delivery,
+        known: &HashMap<String, Reply>,
+        sender: &mut S,
+        replies: &mut [Option<Reply>],
+        outcome: &mut Outcome,
+    ) {
+        // Whoever got the mail in an earlier try of the client does not get it again.
+        let mut delivery = delivery.clone();
+        for &index in &delivery.recipients {
+            let address = envelope.recipients.get(index).map_or("", |recipient| recipient.address());
+            if let (Some(reply), Some(slot)) = (known.get(address), replies.get_mut(index)) {
+                *slot = Some(reply.clone());
+                delivery.paths.retain(|path| path.address != address);
+            }
+        }
+        delivery.recipients.retain(|&index| replies.get(index).is_some_and(Option::is_none));
+        if delivery.paths.is_empty() || delivery.recipients.is_empty() {
+            return;
+        }
+        let raw = &examined.report.message.raw;
+        let pieces = edit::apply(raw, delivery.block.as_bytes(), &delivery.edits);
+        let sent = sender.send(&envelope.client, &envelope.sender, &delivery, &pieces).await;
+        let next_hop = sender.next_hop();
+        let answers: Vec<Reply> = match sent {
+            Ok(answers) => {
+                let taken = answers.iter().find(|reply| reply.is_positive());
+                outcome.accepted.extend(taken.map(Reply::text));
+                answers.iter().map(|reply| from_next_hop(next_hop, reply)).collect()
+            }
+            Err(trouble) => {
+                tracing::warn!(id = examined.id.as_str(), %trouble, "next hop {next_hop} failed");
+                vec![trouble_reply(&trouble, next_hop, examined.id.as_str())]
+            }
+        };
+        let redirected = delivery.paths.len() < delivery.recipients.len();
+        for (at, &index) in delivery.recipients.iter().enumerate() {
+            let answer = if redirected { answers.first() } else { answers.get(at).or(answers.first()) };
+            if let Some(slot) = replies.get_mut(index) {
+                *slot = answer.cloned();
+            }
+        }
+    }
+
+    async fn keep(&self, envelope: &Envelope, examined: &Examined) -> Result<Stored, Trouble> {
+        let entry = entry(envelope, examined);
+        self.quarantine.store(entry).await
+    }
+
+    /// One reply for all recipients. A part that failed must neither be forgotten nor make the others get the mail
+    /// twice, so what was reached is remembered for the client's next try.
+    fn together(&self, envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> Reply {
+        let message = &examined.report.message;
+        let replies = &outcome.replies;
+        let addresses = || envelope.recipients.iter().map(|recipient| recipient.address());
+        let some = |test: fn(&Reply) -> bool| replies.iter().find(|reply| test(reply));
+        let temporary = some(Reply::is_temporary);
+        let permanent = some(Reply::is_permanent);
+        let positive = some(Reply::is_positive);
+        if let Some(reply) = temporary {
+            if positive.is_some() || permanent.is_some() || outcome.quarantined.is_some() {
+                let key = memory::digest_of(envelope, message);
+                self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
+                self.memory.refuse(envelope, replies);
+            }
+            return reply.clone();
+        }
+        match (positive, permanent) {
+            (Some(_), Some(_)) => {
+                let key = memory::digest_of(envelope, message);
+                self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
+                self.memory.refuse(envelope, replies);
+                Reply::new(451, "4.3.0 Some recipients were refused; try again, and each is answered on its own")
+            }
+            (None, Some(reply)) => reply.clone(),
+            _ => {
+                self.memory.forget(&self.memory.key(envelope, message));
+                best(replies)
+            }
+        }
+    }
+}
+
+/// The key under which a quarantine entry is remembered among addresses; no address looks like it.
+const QUARANTINED: &str = "<quarantined>";
+
+/// A delivery's reply tells most; what was held back is added to it.
+fn best(replies: &[Reply]) -> Reply {
+    let delivered = |reply: &&Reply| !reply.text().starts_with("2.7.0");
+    let held = replies.iter().filter(|reply| !delivered(reply)).count();
+    match replies.iter().find(delivered) {
+        Some(reply) if held > 0 => Reply::new(reply.code, format!("{}, but {held} DISCARD", reply.text())),
+        Some(reply) => reply.clone(),
+        None => replies.first().cloned().unwrap_or_else(|| Reply::new(250, "2.0.0 Ok")),
+    }
+}
+
+fn from_next_hop(next_hop: &NextHop, reply: &Reply) -> Reply {
+    let enhanced = reply.enhanced().map_or_else(|| format!("{}.0.0", reply.code / 100), str::to_owned);
+    Reply::new(reply.code, format!("{enhanced} from MTA({next_hop}): {reply}"))
+}
+
+/// A lost answer after the dot is a 4xx like the others: the mail may arrive twice, but it is not lost.
+fn trouble_reply(trouble: &NextHopTrouble, next_hop: &NextHop, id: &str) -> Reply {
+    match &trouble.what {
+        What::Io(_) | What::Timeout | What::Closed | What::BadReply(_) | What::Refused(_) => {
+            trouble.reply(next_hop, id)
+        }
+    }
+}
+
+fn quarantine_trouble(trouble: &Trouble, id: &str) -> Reply {
+    tracing::error!(id, %trouble, "a mail could not be quarantined; its sender keeps it");
+    if trouble.is_no_space() {
+        Reply::new(452, format!("4.3.1 The quarantine has no space, id={id}"))
+    } else {
+        Reply::try_again(&format!("id={id}, the quarantine cannot be written"))
+    }
+}
+
+fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
+    let message = &examined.report.message;
+    let text = |name: &str| explain::header_text(message, name);
+    let path = |index: &usize| envelope.recipients.get(*index).map(|recipient| recipient.path.clone());
+    let delivered = examined.plan.deliveries.iter().flat_map(|delivery| delivery.recipients.iter());
+    let decision = examined.plan.quarantine.first().and_then(|&index| examined.decisions.get(index));
+    let verdict = decision.map_or(crate::verdict::Verdict::Clean, |decision| decision.verdict);
+    let mut lines = Vec::new();
+    if let Some(decision) = decision {
+        lines.push(format!("X-Amavis-Alert: {}", summary(&examined.report, decision)));
+        let mut spam = String::new();
+        crate::policy::block::spam(&mut spam, &examined.report, decision);
+        lines.extend(fields(&spam));
+    }
+    NewEntry {
+        id: examined.id.clone(),
+        class: Class::of(verdict),
+        verdict: verdict.as_str().to_owned(),
+        sender: envelope.sender.clone(),
+        recipients: examined.plan.quarantine.iter().filter_map(path).collect(),
+        all_recipients: envelope.recipients.iter().map(|recipient| recipient.path.clone()).collect(),
+        delivered_recipients: delivered.filter_map(path).collect(),
+        client_address: envelope.client.address,
+        client_name: envelope.client.name.clone(),
+        helo: envelope.client.helo.clone(),
+        ident: envelope.client.ident.clone(),
+        subject: text("Subject"),
+        from_header: text("From"),
+        message_id: text("Message-ID"),
+        score: examined.report.score,
+        header_lines: lines,
+        raw: message.raw.clone(),
+        facts: examined.facts.clone(),
+    }
+}
+
+/// Whole fields out of a block of folded lines.
+fn fields(block: &str) -> Vec<String> {
+    let mut fields: Vec<String> = Vec::new();
+    for line in block.split("\r\n").filter(|line| !line.is_empty()) {
+        match fields.last_mut() {
+            Some(field) if line.starts_with(' ') => {
+                field.push_str("\r\n");
+                field.push_str(line);
+            }
+            _ => fields.push(line.to_owned()),
+        }
+    }
+    fields
+}
+
+impl Outcome {
+    /// The same reply for every recipient, nothing done.
+    #[must_use]
+    pub fn same(reply: Reply, count: usize) -> Self {
+        Self { replies: vec![reply.clone(); count], reply: Some(reply), ..Self::default() }
+    }
+}

@@ -1,0 +1,172 @@
+//! Why: the same explanation for `scan`, `explain`, the quarantine and the facts record.
+
+use serde_json::{Value, json};
+
+use crate::config::Listener;
+use crate::filters::{Score, TableAction};
+use crate::mail::{Envelope, Message, Part};
+use crate::policy::{Decision, reply_for};
+use crate::report::Report;
+use crate::smtp::Reply;
+
+/// Version of the layout of the facts record.
+pub const FACTS_LAYOUT: u32 = 1;
+/// Parts and links listed in one record.
+const LISTED_MAX: usize = 200;
+
+/// The object that `scan --json` prints, with what the facts record adds: `layout`, `listener`, `envelope`.
+#[must_use]
+pub fn facts(
+    id: &str,
+    listener: &Listener,
+    envelope: &Envelope,
+    report: &Report,
+    decisions: &[Decision],
+    refusal: Option<&Reply>,
+) -> Value {
+    // The worst recipient stands for the mail.
+    let order = |decision: &&Decision| (decision.action.delivers(), decision.verdict);
+    let worst = decisions.iter().min_by_key(order);
+    let reply = match (refusal, worst) {
+        (Some(reply), _) => reply.to_string(),
+        (None, Some(decision)) if decision.action.delivers() => "250 2.0.0 Ok".to_owned(),
+        (None, Some(decision)) => reply_for(report, decision, id).to_string(),
+        (None, None) => String::new(),
+    };
+    let policy = worst.map(|decision| &decision.policy);
+    let threshold = |pick: fn(&crate::config::Thresholds) -> Option<Score>| {
+        policy.and_then(|policy| pick(&policy.spam)).map(Score::as_f64)
+    };
+    json!({
+        "layout": FACTS_LAYOUT,
+        "id": id,
+        "listener": &*listener.name,
+        "envelope": {
+            "sender": envelope.sender.address,
+            "helo": envelope.helo,
+            "client": {
+                "address": envelope.client.address,
+                "name": envelope.client.name,
+                "helo": envelope.client.helo,
+                "ident": envelope.client.ident,
+            },
+        },
+        "subject": header_text(&report.message, "Subject"),
+        "size": report.message.raw.len(),
+        "verdict": worst.map_or("clean", |decision| decision.verdict.as_str()),
+        "action": worst.map_or("pass", |decision| decision.action.as_str()),
+        "reply": reply,
+        "score": report.score.map(Score::as_f64),
+        "thresholds": {
+            "tag_at": threshold(|t| t.tag_at),
+            "quarantine_at": threshold(|t| t.quarantine_at),
+            "reject_at": threshold(|t| t.reject_at),
+        },
+        "reasons": worst.map_or(Vec::new(), reasons),
+        "rules": report.rules.iter().map(|hit| json!({
+            "name": &*hit.name, "score": hit.score.as_f64(), "describe": &*hit.describe,
+            "evidence": hit.evidence, "source": hit.source.to_string(),
+        })).collect::<Vec<_>>(),
+        "viruses": report.viruses.iter().map(|hit| json!({
+            "scanner": hit.scanner, "name": hit.name, "part": hit.part,
+        })).collect::<Vec<_>>(),
+        "suspicious": report.suspicious.iter().map(|hit| json!({
+            "scanner": hit.scanner, "name": hit.name, "part": hit.part,
+        })).collect::<Vec<_>>(),
+        "scanners": report.scans.iter().map(|scan| json!({
+            "scanner": scan.scanner, "answer": scan.answer,
+        })).collect::<Vec<_>>(),
+        "banned": report.banned.iter().map(|hit| json!({
+            "part": hit.part, "name": hit.name, "rule": &*hit.rule, "reason": hit.reason,
+            "set": &*hit.set, "source": hit.source.to_string(),
+        })).collect::<Vec<_>>(),
+        "headers": report.headers.iter().map(|hit| json!({
+            "table": hit.table, "line": hit.source.to_string(), "action": action(&hit.action), "text": hit.text,
+        })).collect::<Vec<_>>(),
+        "lists": report.lists.iter().map(|hit| json!({
+            "list": if hit.deny { "deny" } else { "allow" }, "pattern": &*hit.pattern, "address": hit.address,
+            "source": hit.source.to_string(),
+        })).collect::<Vec<_>>(),
+        "auth": { "spf": Value::Null, "dkim": Value::Null, "dmarc": Value::Null, "arc": Value::Null },
+        "parts": report.message.parts.iter().take(LISTED_MAX).map(part).collect::<Vec<_>>(),
+        "links": report.message.links.iter().take(LISTED_MAX).map(|link| link.url.as_str()).collect::<Vec<_>>(),
+        "defects": report.message.defects.iter().take(LISTED_MAX).map(ToString::to_string).collect::<Vec<_>>(),
+        "not_run": not_run(report),
+        "recipients": envelope.recipients.iter().zip(decisions).map(|(recipient, decision)| json!({
+            "address": recipient.address(), "verdict": decision.verdict.as_str(),
+            "action": decision.action.as_str(), "policy": &*decision.policy.name,
+            "reasons": reasons(decision),
+        })).collect::<Vec<_>>(),
+        "timing_ms": report.timing.iter().map(|(stage, took)| {
+            ((*stage).to_owned(), json!((took.as_secs_f64() * 1e6).round() / 1000.0))
+        }).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn reasons(decision: &Decision) -> Vec<String> {
+    decision
+        .reasons
+        .iter()
+        .take(LISTED_MAX)
+        .map(|reason| format!("{} ({}): {}", reason.verdict, reason.action, reason.text))
+        .collect()
+}
+
+/// What gave no answer, and what this version does not check at all: both are named.
+fn not_run(report: &Report) -> Vec<Value> {
+    let unbuilt = ["spf", "dkim", "dmarc", "arc", "dnsbl", "bayes"];
+    let unbuilt = unbuilt.iter().map(|check| json!({ "check": check, "why": "not part of this version" }));
+    let missing = |missing: &crate::filters::NotRun| json!({ "check": missing.check, "why": missing.why });
+    report.not_run.iter().map(missing).chain(unbuilt).collect()
+}
+
+fn part(part: &Part) -> Value {
+    json!({
+        "path": part.path,
+        "name": part.names.first(),
+        "names": part.names,
+        "declared_type": part.declared_type,
+        "type": part.types.first().map(|kind| kind.short),
+        "types": part.types.iter().map(|kind| kind.short).collect::<Vec<_>>(),
+        "size": part.data.len(),
+        "sha256": hex(&part.sha256),
+        "flags": part.flags.iter().map(|flag| flag.as_str()).collect::<Vec<_>>(),
+    })
+}
+
+fn hex(octets: &[u8]) -> String {
+    use std::fmt::Write as _;
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+/// The action's name as tables write it.
+#[must_use]
+pub fn action(action: &TableAction) -> &'static str {
+    match action {
+        TableAction::Bcc(_) => "BCC",
+        TableAction::Discard(_) => "DISCARD",
+        TableAction::Filter(_) => "FILTER",
+        TableAction::Hold(_) => "HOLD",
+        TableAction::Ignore => "IGNORE",
+        TableAction::Strip(_) => "STRIP",
+        TableAction::Info(_) => "INFO",
+        TableAction::Warn(_) => "WARN",
+        TableAction::Pass => "PASS",
+        TableAction::Prepend(_) => "PREPEND",
+        TableAction::Replace(_) => "REPLACE",
+        TableAction::Redirect(_) => "REDIRECT",
+        TableAction::Reject { .. } => "REJECT",
+    }
+}
+
+/// A header field's value for people: unfolded, decoded, control characters replaced, at most 500 characters.
+#[must_use]
+pub fn header_text(message: &Message, name: &str) -> String {
+    let Some(value) = message.value(name) else { return String::new() };
+    let value = value.get(..value.len().min(4000)).unwrap_or_default();
+    let text = crate::mime::header_text(value);
+    text.trim().chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

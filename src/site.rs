@@ -1,0 +1,205 @@
+//! A configuration with everything it names loaded: what one mail sees from start to end, and a reload swaps.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Config, Policy};
+use crate::filters::attachments::{self, Attachments};
+use crate::filters::headers::{self, Checks};
+use crate::filters::lists::Lists;
+use crate::filters::spam::{self, Engine};
+use crate::filters::virus::{self, Scanners};
+use crate::filters::{Mistake, RuleFile, Severity};
+use crate::policy::Chooser;
+
+/// The configuration and the filters made by it.
+pub struct Site {
+    /// As meant.
+    pub config: Arc<Config>,
+    /// Which policy holds for whom.
+    pub chooser: Chooser,
+    /// The spam engine.
+    pub engine: Engine,
+    /// Allow and deny lists.
+    pub lists: Lists,
+    /// Postfix tables.
+    pub checks: Checks,
+    /// Attachment rules.
+    pub attachments: Attachments,
+    /// Virus scanners.
+    pub scanners: Scanners,
+}
+
+impl Site {
+    /// Loads all rule files; `previous` hands over what scanners know already. Gives the site and warnings.
+    ///
+    /// # Errors
+    /// Every mistake found, warnings among them, if one is an error.
+    pub fn load(config: Config, previous: Option<&Self>) -> Result<(Self, Vec<Mistake>), Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let files = Files { folder: &config.tables.site_filters };
+        let spam = files.with(spam::shipped(), "spam", "cf", &config.spam.rules, &mut mistakes);
+        let (engine, found) = Engine::load(&spam, &config.spam.points);
+        mistakes.extend(found);
+        let allow = files.lists("allow.list", &config.tables.allow, &mut mistakes);
+        let deny = files.lists("deny.list", &config.tables.deny, &mut mistakes);
+        let today = jiff::Zoned::now().date();
+        let (lists, found) = Lists::load(&allow, &deny, today);
+        mistakes.extend(found);
+        let checks = tables(&config, &files, &mut mistakes);
+        let policies: Vec<Arc<Policy>> = config.policies.values().cloned().collect();
+        let mut sets = vec![attachments::shipped()];
+        sets.extend(files.one("attachments.toml", &mut mistakes));
+        let (attachments, found) = Attachments::load(&sets, &policies);
+        mistakes.extend(found);
+        for policy in &policies {
+            for set in policy.attachments.iter().filter(|set| !attachments.has_set(set)) {
+                mistakes.push(unknown_set(policy, set));
+            }
+        }
+        let signatures = files.with(virus::shipped(), "virus", "sig", &[], &mut mistakes);
+        let (scanners, found) =
+            Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
+        mistakes.extend(found);
+        if mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
+            return Err(mistakes);
+        }
+        let chooser = Chooser::new(&config);
+        let config = Arc::new(config);
+        let site = Self { config, chooser, engine, lists, checks, attachments, scanners };
+        Ok((site, mistakes))
+    }
+
+    /// Runs the examples that rules carry; each that fails is a mistake.
+    #[must_use]
+    pub fn run_examples(&self) -> Vec<Mistake> {
+        let mut mistakes = self.engine.run_examples();
+        mistakes.extend(self.checks.run_examples());
+        mistakes.extend(self.attachments.run_examples());
+        mistakes
+    }
+
+    /// The policy of a recipient: one that claims him, else the listener's.
+    #[must_use]
+    pub fn policy(&self, address: &str, listener_policy: &str) -> Arc<Policy> {
+        let named = || self.config.policies.get(listener_policy).or(self.config.policies.values().next());
+        self.chooser.find(address).or_else(named).cloned().unwrap_or_else(|| {
+            // A configuration without any policy does not load.
+            Arc::new(Policy::default())
+        })
+    }
+}
+
+fn unknown_set(policy: &Policy, set: &str) -> Mistake {
+    Mistake {
+        file: "configuration".into(),
+        line: 0,
+        column: 0,
+        what: format!("policy.{}.attachments names the rule set `{set}`, which no attachments.toml has", policy.name),
+        hint: "write the name of a set in filters/attachments.toml".to_owned(),
+        severity: Severity::Error,
+    }
+}
+
+fn tables(config: &Config, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Checks {
+    let shipped = headers::shipped();
+    let named = &config.tables;
+    let mut header = vec![shipped.header];
+    header.extend(files.one("headers.pcre", mistakes));
+    let own_header = files.read(&named.header_checks, mistakes);
+    // Postfix' default for both is the header table; our shipped ones come first all the same.
+    let mut mime = vec![shipped.mime];
+    mime.extend(files.one("mime_headers.pcre", mistakes));
+    match &named.mime_header_checks {
+        Some(paths) => mime.extend(files.read(paths, mistakes)),
+        None => mime.extend(own_header.iter().cloned()),
+    }
+    let mut nested = vec![shipped.nested];
+    nested.extend(files.one("nested_headers.pcre", mistakes));
+    match &named.nested_header_checks {
+        Some(paths) => nested.extend(files.read(paths, mistakes)),
+        None => nested.extend(own_header.iter().cloned()),
+    }
+    header.extend(own_header);
+    let mut body = vec![shipped.body];
+    body.extend(files.one("body.pcre", mistakes));
+    body.extend(files.read(&named.body_checks, mistakes));
+    let (checks, found) = Checks::load(&header, Some(&mime), Some(&nested), &body);
+    mistakes.extend(found);
+    checks
+}
+
+/// Where a site's own filter files lie.
+struct Files<'a> {
+    folder: &'a Path,
+}
+
+impl Files<'_> {
+    fn read(&self, paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> Vec<RuleFile> {
+        let mut files = Vec::new();
+        for path in paths {
+            match RuleFile::read(path) {
+                Ok(file) => files.push(file),
+                Err(error) => mistakes.push(unreadable(path, &error)),
+            }
+        }
+        files
+    }
+
+    /// A file of the site's filter folder, if it is there.
+    fn one(&self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<RuleFile> {
+        let path = self.folder.join(name);
+        path.exists().then(|| self.read(&[path], mistakes).pop()).flatten()
+    }
+
+    fn lists(&self, name: &str, paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> Vec<RuleFile> {
+        let mut files: Vec<RuleFile> = self.one(name, mistakes).into_iter().collect();
+        files.extend(self.read(paths, mistakes));
+        files
+    }
+
+    /// The shipped files, those of a folder in the site's filters, and those that are named; a named folder stands for
+    /// the files in it.
+    fn with(
+        &self,
+        mut files: Vec<RuleFile>,
+        folder: &str,
+        extension: &str,
+        named: &[PathBuf],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<RuleFile> {
+        let mut paths = listed(&self.folder.join(folder), extension);
+        for path in named {
+            if path.is_dir() {
+                paths.extend(listed(path, extension));
+            } else {
+                paths.push(path.clone());
+            }
+        }
+        files.extend(self.read(&paths, mistakes));
+        files
+    }
+}
+
+/// The files of a folder with that extension, in the order of their names.
+fn listed(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
+    Mistake {
+        file: path.display().to_string().into(),
+        line: 0,
+        column: 0,
+        what: format!("cannot be read: {error}"),
+        hint: "name a file that exists and that the user of the service may read".to_owned(),
+        severity: Severity::Error,
+    }
+}
