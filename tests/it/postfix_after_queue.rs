@@ -47,7 +47,7 @@ fn check(recipe: &Recipe) {
     }
     println!("{}", recipe.name);
     let line = Line::start(recipe);
-    clean_mail_arrives_as_it_was_signed(&line);
+    clean_mail_arrives_as_it_was_signed(&line, recipe.carries_8_bit);
     for (what, mark, mail) in mails::infected().into_iter().chain(mails::banned()) {
         println!("{what}");
         line.send(&[BOB], &mail);
@@ -69,10 +69,11 @@ fn check(recipe: &Recipe) {
     }
 }
 
-fn clean_mail_arrives_as_it_was_signed(line: &Line) {
+fn clean_mail_arrives_as_it_was_signed(line: &Line, carries_8_bit: bool) {
     let sender = Sender::new();
     let mark = mails::mark("clean");
-    let signed = sender.sign(&mails::clean(&mark));
+    let mail = if carries_8_bit { mails::clean(&mark) } else { mails::clean_7_bit(&mark) };
+    let signed = sender.sign(&mail);
     line.send(&[BOB], &signed);
     let arrived = line.sink.wait_marked(&mark);
     assert!(arrived.is_below_a_block(&signed), "{}", crate::support::show(&arrived.message));

@@ -43,6 +43,11 @@ pub fn clean(mark: &str) -> Vec<u8> {
     mail
 }
 
+/// As [`clean`], but of 7-bit octets only.
+pub fn clean_7_bit(mark: &str) -> Vec<u8> {
+    plain(mark, "A last line with blanks and a tab behind it. \t \r\n")
+}
+
 /// A mail of one text part.
 pub fn plain(mark: &str, text: &str) -> Vec<u8> {
     format!("{}Content-Type: text/plain; charset=us-ascii\r\n\r\n{TEXT}{text}\r\n", header(mark))

@@ -313,7 +313,10 @@ impl Drop for Tamis {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- log of tamis ---\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(100)..];
+            eprintln!("--- the last of the log of tamis ---\n{}", last.join("\n"));
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Recipe {
     pub filter: u16,
     /// The port on which the filter gives mail back.
     pub back: u16,
+    /// False where Postfix itself rewrites 8-bit mail before we see it, since HELO cannot offer 8BITMIME.
+    pub carries_8_bit: bool,
 }
 
 impl Recipe {
@@ -33,6 +35,7 @@ impl Recipe {
             master: master.to_owned(),
             filter: filter.unwrap_or_else(|| panic!("{name} names no filter")),
             back: back.unwrap_or_else(|| panic!("{name} has no way back")),
+            carries_8_bit: !master.contains("smtp_never_send_ehlo=yes"),
         }
     }
 
