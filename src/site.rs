@@ -101,29 +101,25 @@ fn unknown_set(policy: &Policy, set: &str) -> Mistake {
     }
 }
 
+/// The site's own tables come first, so that its DUNNO can spare a line from the shipped rules.
 fn tables(config: &Config, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Checks {
     let shipped = headers::shipped();
     let named = &config.tables;
-    let mut header = vec![shipped.header];
-    header.extend(files.one("headers.pcre", mistakes));
-    let own_header = files.read(&named.header_checks, mistakes);
-    // Postfix' default for both is the header table; our shipped ones come first all the same.
-    let mut mime = vec![shipped.mime];
-    mime.extend(files.one("mime_headers.pcre", mistakes));
-    match &named.mime_header_checks {
-        Some(paths) => mime.extend(files.read(paths, mistakes)),
-        None => mime.extend(own_header.iter().cloned()),
-    }
-    let mut nested = vec![shipped.nested];
-    nested.extend(files.one("nested_headers.pcre", mistakes));
-    match &named.nested_header_checks {
-        Some(paths) => nested.extend(files.read(paths, mistakes)),
-        None => nested.extend(own_header.iter().cloned()),
-    }
-    header.extend(own_header);
-    let mut body = vec![shipped.body];
-    body.extend(files.one("body.pcre", mistakes));
-    body.extend(files.read(&named.body_checks, mistakes));
+    let own = files.read(&named.header_checks, mistakes);
+    let mut table = |name: &str, paths: Option<&Vec<PathBuf>>, last: RuleFile| {
+        let mut table: Vec<RuleFile> = files.one(name, mistakes).into_iter().collect();
+        match paths {
+            Some(paths) => table.extend(files.read(paths, mistakes)),
+            // Postfix' default for MIME and nested headers is the header table.
+            None => table.extend(own.iter().cloned()),
+        }
+        table.push(last);
+        table
+    };
+    let header = table("headers.pcre", None, shipped.header);
+    let mime = table("mime_headers.pcre", named.mime_header_checks.as_ref(), shipped.mime);
+    let nested = table("nested_headers.pcre", named.nested_header_checks.as_ref(), shipped.nested);
+    let body = table("body.pcre", Some(&named.body_checks), shipped.body);
     let (checks, found) = Checks::load(&header, Some(&mime), Some(&nested), &body);
     mistakes.extend(found);
     checks

@@ -52,7 +52,7 @@ pub trait Sender {
     /// Sends to these paths; a reply for each, in order.
     fn send(
         &mut self,
-        client: &Client,
+        client: Option<&Client>,
         sender: &Path,
         delivery: &Delivery,
         pieces: &[bytes::Bytes],
@@ -75,13 +75,13 @@ pub struct ByPool<'a> {
 impl Sender for ByPool<'_> {
     async fn send(
         &mut self,
-        client: &Client,
+        client: Option<&Client>,
         sender: &Path,
         delivery: &Delivery,
         pieces: &[bytes::Bytes],
     ) -> Result<Vec<Reply>, NextHopTrouble> {
         let recipients = delivery.paths.iter().collect();
-        let transaction = Transaction { client: Some(client), sender, recipients, pieces };
+        let transaction = Transaction { client, sender, recipients, pieces };
         deliver(self.pool, self.next_hop, &transaction, self.deadline).await
     }
 
@@ -154,7 +154,8 @@ impl Courier {
         }
         let raw = &examined.report.message.raw;
         let pieces = edit::apply(raw, delivery.block.as_bytes(), &delivery.edits);
-        let sent = sender.send(&envelope.client, &envelope.sender, &delivery, &pieces).await;
+        let client = Some(&envelope.client).filter(|_| envelope.forwarded);
+        let sent = sender.send(client, &envelope.sender, &delivery, &pieces).await;
         let next_hop = sender.next_hop();
         let answers: Vec<Reply> = match sent {
             Ok(answers) => {

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 pub struct Envelope {
     /// The original client: as XFORWARD told it where we trust the teller, else the peer itself.
     pub client: Client,
+    /// The client was told by XFORWARD; if not, the next hop is told nothing either.
+    pub forwarded: bool,
     /// How the mail came to us.
     pub protocol: Protocol,
     /// What our own peer said in HELO, EHLO or LHLO.

@@ -220,6 +220,7 @@ impl Session {
         }
         self.transaction = Some(Envelope {
             client: self.client(),
+            forwarded: self.is_forwarded(),
             protocol: self.protocol.unwrap_or_default(),
             helo: self.helo.clone(),
             sender: mail.path,

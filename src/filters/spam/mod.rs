@@ -1,1 +1,137 @@
 //! The spam score: SpamAssassin's rule language.
+//!
+//! Rules are read once ([`Engine::load`]) and never change after. A mail is rendered into a few texts; one pass over
+//! each text for the literals that rules cannot do without tells which patterns are worth running, and only what the
+//! score depends on is asked at all.
+//!
+//! What the language has and we do not is told at load, by name; nothing is dropped in silence.
+
+mod address;
+mod book;
+mod build;
+mod directive;
+mod examples;
+mod expression;
+mod fallback;
+mod header;
+mod inspect;
+mod literals;
+mod matcher;
+mod perl;
+mod reader;
+mod render;
+mod shipped;
+mod words;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
+
+pub(crate) use address::{Glob, senders};
+pub use shipped::shipped;
+
+use build::Rule;
+use matcher::TextRules;
+
+/// All rules, ready to run. Immutable; threads share it.
+#[derive(Debug)]
+pub struct Engine {
+    /// In the order of their definition.
+    rules: Vec<Rule>,
+    by_name: HashMap<Arc<str>, usize>,
+    /// The texts that rules look at, with the rules of each.
+    texts: Vec<TextRules>,
+    /// Rules that can change the score, in the order in which they are asked.
+    scoring: Vec<usize>,
+    welcome: Vec<(String, Glob)>,
+    block: Vec<(String, Glob)>,
+}
+
+/// What the rules say of a mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rules that hit and have points, in the order of their definition.
+    pub hits: Vec<RuleHit>,
+    /// Rules that could not be asked in time.
+    pub not_run: Vec<NotRun>,
+    /// The sum of all points.
+    pub score: Score,
+    /// The sum of the points over zero.
+    pub positive: Score,
+    /// The sum of the points under zero.
+    pub negative: Score,
+}
+
+/// A rule, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleInfo<'e> {
+    /// Its name.
+    pub name: &'e str,
+    /// Its points.
+    pub score: Score,
+    /// What it means; empty if nobody said.
+    pub describe: &'e str,
+    /// Where it stands.
+    pub source: &'e Source,
+    /// Why it is never asked; `None`: it is.
+    pub unavailable: Option<&'e str>,
+}
+
+impl Engine {
+    /// Reads rule files in order and makes them ready; every mistake is collected. A mistake in one rule never stops
+    /// the others: the engine holds whatever could be read.
+    ///
+    /// Files of one folder are one group (a file that another includes belongs to that one's). In a group,
+    /// SpamAssassin's own ways hold: the lines of one rule may stand apart, the last one counts. A rule defined in a
+    /// later group replaces that of an earlier one whole. `points` replace the score of single rules.
+    #[must_use]
+    pub fn load(files: &[RuleFile], points: &BTreeMap<String, Score>) -> (Self, Vec<Mistake>) {
+        build::build(reader::read(files), points)
+    }
+
+    /// Asks the rules about a mail. When `deadline` has come, what was not asked is told in [`Outcome::not_run`].
+    #[must_use]
+    pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
+        inspect::inspect(self, mail, deadline)
+    }
+
+    /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.
+    ///
+    /// What TEXT is depends on the rule: for `header` and `mimeheader` the field's value (for several fields, that of
+    /// one), for `body` one or more words of a paragraph, for `uri` a link, for `rawbody` and `full` raw text. For a
+    /// `meta` it is the names of the rules that hit, with blanks between them; `NAME=2` for more than one hit. In
+    /// values and raw text `\n`, `\t` and `\\` stand for a line end, a tab and a backslash.
+    #[must_use]
+    pub fn run_examples(&self) -> Vec<Mistake> {
+        examples::run(self)
+    }
+
+    /// The names of all rules, in the order of their definition.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// How many rules there are.
+    #[must_use]
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// What is known of the rule of that name.
+    #[must_use]
+    pub fn describe(&self, name: &str) -> Option<RuleInfo<'_>> {
+        let rule = self.rules.get(*self.by_name.get(name)?)?;
+        Some(RuleInfo {
+            name: &rule.name,
+            score: rule.score,
+            describe: &rule.describe,
+            source: &rule.source,
+            unavailable: rule.unavailable(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

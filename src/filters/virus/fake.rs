@@ -427,3 +427,15 @@ async fn several_scanners_are_asked_side_by_side_and_both_are_named() {
     assert_eq!(outcome.not_run[0].check, "virus:two");
     assert_eq!(outcome.status.len(), 3);
 }
+
+#[tokio::test]
+async fn a_reload_keeps_what_is_known_of_a_scanner_that_did_not_change() {
+    let fake = Fake::start(&[Manner::Proper]);
+    let known = Arc::new(Clamd::new(scanner(OnError::TempFail), Some(fake.address())));
+    known.probe(Duration::from_secs(5)).await;
+    let address = fake.address();
+    let after =
+        |scanner: &Scanner| clamd::keep_or_new(scanner, Some(&address), [Arc::clone(&known)]);
+    assert!(Arc::ptr_eq(&known, &after(&scanner(OnError::TempFail))));
+    assert!(!Arc::ptr_eq(&known, &after(&scanner(OnError::Pass))));
+}

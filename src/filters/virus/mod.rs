@@ -33,6 +33,12 @@ use clamd::Clamd;
 use reply::Answer;
 use session::Trouble;
 
+/// The shipped signatures, built into the program.
+#[must_use]
+pub fn shipped() -> Vec<RuleFile> {
+    vec![RuleFile::built_in("filters/virus/eicar.sig", include_bytes!("../../../filters/virus/eicar.sig"))]
+}
+
 /// The scanners of one configuration.
 pub struct Scanners {
     clamds: Vec<Arc<Clamd>>,

@@ -6,4 +6,4 @@ mod transaction;
 
 pub use connection::{Connection, Offer, Stage, Trouble, What};
 pub use pool::Pool;
-pub use transaction::{Transaction, argument_for, deliver};
+pub use transaction::{Transaction, argument_for, deliver, impossible};

@@ -175,8 +175,9 @@ async fn ask_in_turn(
     Ok(Asked::Answered { recipients: replies, data })
 }
 
-/// What the next hop cannot carry at all, and we must not convert.
-fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply> {
+/// The refusal of what the next hop cannot carry at all, and we must not convert.
+#[must_use]
+pub fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply> {
     let asks = |word: &str| has_parameter(&transaction.sender.argument, word);
     if !offer.utf8 && asks("SMTPUTF8") {
         let ascii = |path: &&Path| path.argument.is_ascii();

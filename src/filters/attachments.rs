@@ -1,1 +1,0 @@
-//! Attachments: names, declared types, types by content, in archives too.

@@ -1,0 +1,157 @@
+//! Rules as they are being read: what the lines of all files say of each name.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use crate::filters::{Mistake, Score, Severity, Source};
+
+use super::address::Glob;
+use super::render::Target;
+
+/// What a rule asks.
+#[derive(Debug, Clone)]
+pub(super) enum Question {
+    /// Does the pattern match?
+    Pattern {
+        target: Target,
+        negated: bool,
+        /// What stands in for a field that is not there.
+        unset: Option<Vec<u8>>,
+        pattern: Vec<u8>,
+        flags: String,
+    },
+    /// Is there such a field?
+    Exists(Target),
+    /// An expression over other rules.
+    Meta(String),
+    /// A function with its arguments.
+    Function(String),
+    /// It cannot be answered, and this is why.
+    NotBuilt(String),
+}
+
+/// Where and how a rule was defined.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    pub(super) question: Question,
+    pub(super) source: Source,
+    pub(super) column: u32,
+}
+
+/// A line of a rule's own tests.
+#[derive(Debug, Clone)]
+pub(super) struct Example {
+    pub(super) hits: bool,
+    pub(super) text: String,
+    pub(super) source: Source,
+}
+
+/// What is known of one name. What was said in an earlier group than the definition's is dropped with it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Draft {
+    /// The group of the definition.
+    group: u32,
+    pub(super) definition: Option<Definition>,
+    pub(super) score: Option<Score>,
+    pub(super) score_source: Option<Source>,
+    pub(super) describe: Option<Arc<str>>,
+    pub(super) flags: Vec<String>,
+    pub(super) priority: i32,
+    pub(super) examples: Vec<Example>,
+}
+
+/// All drafts, and all that is not about one rule.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// In the order of their definition; a name that was never defined comes where it was first named.
+    pub(super) drafts: BTreeMap<String, Draft>,
+    pub(super) order: Vec<String>,
+    pub(super) welcome: Vec<(String, Glob)>,
+    pub(super) block: Vec<(String, Glob)>,
+    pub(super) mistakes: Vec<Mistake>,
+    /// Things said often, told once: what, where first, hint, names or count.
+    repeated: BTreeMap<String, Repeated>,
+}
+
+#[derive(Debug)]
+struct Repeated {
+    source: Source,
+    hint: &'static str,
+    count: usize,
+    names: Vec<String>,
+}
+
+impl Book {
+    /// The draft of that name for a line of this group. Files of a folder are one group, in which lines of one rule may
+    /// stand apart; a definition in a later group replaces all that earlier groups said.
+    pub(super) fn draft(&mut self, name: &str, group: u32, defines: bool) -> &mut Draft {
+        let draft = match self.drafts.entry(name.to_owned()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                self.order.push(name.to_owned());
+                entry.insert(Draft { group, ..Draft::default() })
+            }
+        };
+        if defines && draft.group != group {
+            *draft = Draft { group, ..Draft::default() };
+        }
+        draft
+    }
+
+    pub(super) fn error(&mut self, source: &Source, column: u32, what: String, hint: &str) {
+        self.mistake(source, column, what, hint, Severity::Error);
+    }
+
+    pub(super) fn warning(&mut self, source: &Source, column: u32, what: String, hint: &str) {
+        self.mistake(source, column, what, hint, Severity::Warning);
+    }
+
+    fn mistake(
+        &mut self,
+        source: &Source,
+        column: u32,
+        what: String,
+        hint: &str,
+        severity: Severity,
+    ) {
+        let file = Arc::clone(&source.file);
+        self.mistakes.push(Mistake {
+            file,
+            line: source.line,
+            column,
+            what,
+            hint: hint.to_owned(),
+            severity,
+        });
+    }
+
+    /// A warning that many lines would repeat: it is told once, with the number of lines and the first names.
+    pub(super) fn once(&mut self, source: &Source, what: String, hint: &'static str, name: &str) {
+        let known = self.repeated.entry(what).or_insert_with(|| Repeated {
+            source: source.clone(),
+            hint,
+            count: 0,
+            names: Vec::new(),
+        });
+        known.count += 1;
+        if !name.is_empty() && known.names.len() < 5 {
+            known.names.push(name.to_owned());
+        }
+    }
+
+    /// Turns what was collected by [`Book::once`] into warnings.
+    pub(super) fn tell_repeated(&mut self) {
+        for (what, known) in std::mem::take(&mut self.repeated) {
+            let mut text = what;
+            if !known.names.is_empty() {
+                text = format!("{text}: {}", known.names.join(", "));
+            }
+            let untold = known.count.saturating_sub(known.names.len().max(1));
+            if untold > 0 {
+                text = format!("{text} and {untold} more");
+            }
+            self.warning(&known.source, 0, text, known.hint);
+        }
+    }
+}

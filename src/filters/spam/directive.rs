@@ -1,0 +1,239 @@
+//! Single lines of rule files.
+
+use std::sync::Arc;
+
+use crate::filters::Score;
+
+use super::address::Glob;
+use super::book::{Book, Definition, Example, Question};
+use super::header::Selector;
+use super::reader::{Line, word};
+use super::render::Target;
+
+/// Settings of SpamAssassin that have their place elsewhere here, with that place.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("required_score", "set `spam` in `[policy.NAME]`"),
+    ("required_hits", "set `spam` in `[policy.NAME]`"),
+    ("rewrite_header", "set `subject_prefix` in `[policy.NAME]`"),
+    ("rewrite_subject", "set `subject_prefix` in `[policy.NAME]`"),
+    ("subject_tag", "set `subject_prefix` in `[policy.NAME]`"),
+    ("report_safe", "what passes is never repacked"),
+    ("trusted_networks", "set `internal_networks`"),
+    ("internal_networks", "set `internal_networks`"),
+    ("dns_server", "set `resolvers` in `[dns]`"),
+];
+
+/// Reads one line; `key` is its first word in lower case with `_` for `-`.
+pub(super) fn read(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
+    match key {
+        "header" | "body" | "rawbody" | "full" | "uri" | "mimeheader" | "meta" | "uri_detail"
+        | "askdns" | "uridnsbl" | "urirhsbl" | "urirhssub" | "uridnssub" | "urinsrhsbl"
+        | "urinsrhssub" => define(line, key, rest, book),
+        "score" | "describe" | "tflags" | "priority" | "test" => annotate(line, key, rest, book),
+        "whitelist_from" | "welcomelist_from" | "blacklist_from" | "blocklist_from"
+        | "unwhitelist_from" | "unwelcomelist_from" | "unblacklist_from" | "unblocklist_from" => {
+            list(key, rest, book);
+        }
+        _ => {
+            let hint =
+                ELSEWHERE.iter().find(|(name, _)| *name == key).map_or("", |(_, hint)| *hint);
+            book.once(&line.source, format!("`{key}` is not used here"), hint, "");
+        }
+    }
+}
+
+fn list(key: &str, rest: &[u8], book: &mut Book) {
+    let entries = if key.contains("black") || key.contains("block") {
+        &mut book.block
+    } else {
+        &mut book.welcome
+    };
+    for pattern in String::from_utf8_lossy(rest).split_ascii_whitespace() {
+        if key.starts_with("un") {
+            entries.retain(|(other, _)| !other.eq_ignore_ascii_case(pattern));
+        } else {
+            entries.push((pattern.to_owned(), Glob::new(pattern)));
+        }
+    }
+}
+
+fn rule_name<'l>(line: &Line<'_>, rest: &'l [u8], book: &mut Book) -> Option<(&'l str, &'l [u8])> {
+    let Some((name, rest)) = word(rest) else {
+        book.error(&line.source, 0, "the name of a rule is missing".to_owned(), "");
+        return None;
+    };
+    let good = |(place, octet): (usize, &u8)| {
+        octet.is_ascii_alphabetic() || *octet == b'_' || (place > 0 && octet.is_ascii_digit())
+    };
+    match std::str::from_utf8(name) {
+        Ok(text) if name.iter().enumerate().all(good) => Some((text, rest)),
+        _ => {
+            let what = format!("`{}` is no name for a rule", String::from_utf8_lossy(name));
+            book.error(&line.source, line.column(name), what, "use letters, digits and `_`");
+            None
+        }
+    }
+}
+
+fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
+    let Some((name, rest)) = rule_name(line, rest, book) else { return };
+    let column = line.column(rest);
+    let question = match question(kind, rest) {
+        Ok(question) => question,
+        Err(why) => {
+            book.error(&line.source, column, format!("{name}: {why}"), "");
+            return;
+        }
+    };
+    let draft = book.draft(name, line.group, true);
+    draft.definition = Some(Definition { question, source: line.source.clone(), column });
+}
+
+fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
+    if rest.is_empty() {
+        return Err("it asks nothing".to_owned());
+    }
+    for prefix in [b"eval:".as_slice(), b"rbleval:"] {
+        if let Some(call) = rest.strip_prefix(prefix) {
+            return Ok(Question::Function(String::from_utf8_lossy(call).trim().to_owned()));
+        }
+    }
+    let target = match kind {
+        "body" => Target::Body,
+        "rawbody" => Target::RawBody,
+        "full" => Target::Full,
+        "uri" => Target::Uri,
+        "meta" => return Ok(Question::Meta(String::from_utf8_lossy(rest).into_owned())),
+        "header" | "mimeheader" => return header(kind, rest),
+        _ => return Ok(Question::NotBuilt(format!("`{kind}` is not built yet"))),
+    };
+    let (pattern, flags) = pattern(rest)?;
+    Ok(Question::Pattern { target, negated: false, unset: None, pattern, flags })
+}
+
+fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
+    let selector = |text: &[u8]| Selector::parse(String::from_utf8_lossy(text).trim());
+    let target = |selector| match kind {
+        "header" => Target::Header(selector),
+        _ => Target::MimeHeader(selector),
+    };
+    if let Some(name) = rest.strip_prefix(b"exists:") {
+        return Ok(match selector(name) {
+            Ok(selector) => Question::Exists(target(selector)),
+            Err(why) => Question::NotBuilt(why),
+        });
+    }
+    let equal = memchr::memmem::find(rest, b"=~");
+    let unequal = memchr::memmem::find(rest, b"!~");
+    let (place, negated) = match (equal, unequal) {
+        (Some(equal), Some(unequal)) => (equal.min(unequal), unequal < equal),
+        (Some(equal), None) => (equal, false),
+        (None, Some(unequal)) => (unequal, true),
+        (None, None) => return Err("`=~`, `!~` or `exists:` is missing".to_owned()),
+    };
+    let selector = match selector(rest.get(..place).unwrap_or_default()) {
+        Ok(selector) => selector,
+        Err(why) => return Ok(Question::NotBuilt(why)),
+    };
+    let mut right = rest.get(place + 2..).unwrap_or_default().trim_ascii();
+    let mut unset = None;
+    if let Some(start) = memchr::memmem::rfind(right, b"[if-unset:")
+        && let Some(inside) = right.get(start + 10..).and_then(|inside| inside.strip_suffix(b"]"))
+    {
+        unset = Some(inside.trim_ascii().to_vec());
+        right = right.get(..start).unwrap_or_default().trim_ascii();
+    }
+    let (pattern, flags) = pattern(right)?;
+    Ok(Question::Pattern { target: target(selector), negated, unset, pattern, flags })
+}
+
+/// `/…/flags`, `m{…}flags`.
+fn pattern(text: &[u8]) -> Result<(Vec<u8>, String), String> {
+    let missing = || "a pattern like /…/i is missing".to_owned();
+    let (opening, body) = match text {
+        [b'/', body @ ..] => (b'/', body),
+        [b'm', opening, body @ ..] | [b'q', b'r', opening, body @ ..]
+            if opening.is_ascii_punctuation() =>
+        {
+            (*opening, body)
+        }
+        _ => return Err(missing()),
+    };
+    let closing = match opening {
+        b'{' => b'}',
+        b'(' => b')',
+        b'[' => b']',
+        b'<' => b'>',
+        other => other,
+    };
+    let end = memchr::memrchr(closing, body).ok_or("the pattern is not closed")?;
+    let (pattern, flags) = body.split_at_checked(end).ok_or_else(missing)?;
+    let flags = flags.get(1..).unwrap_or_default();
+    if !flags.iter().all(u8::is_ascii_lowercase) {
+        return Err(format!("`{}` behind the pattern is no flag", String::from_utf8_lossy(flags)));
+    }
+    Ok((pattern.to_vec(), flags.iter().map(|flag| char::from(*flag)).collect()))
+}
+
+fn annotate(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
+    let Some((name, rest)) = rule_name(line, rest, book) else { return };
+    let column = line.column(rest);
+    let text = String::from_utf8_lossy(rest);
+    let source = line.source.clone();
+    let wrong = match key {
+        "score" => score(line, name, &text, book).err(),
+        "describe" => {
+            book.draft(name, line.group, false).describe = Some(Arc::from(&*text));
+            None
+        }
+        "tflags" => {
+            let flags = text.split_ascii_whitespace().map(str::to_owned).collect();
+            book.draft(name, line.group, false).flags = flags;
+            None
+        }
+        "priority" => match text.parse() {
+            Ok(priority) => {
+                book.draft(name, line.group, false).priority = priority;
+                None
+            }
+            Err(_) => Some(format!("`{text}` is no priority; it is a whole number")),
+        },
+        _ => {
+            let (word, text) = text.split_once([' ', '\t']).unwrap_or((&text, ""));
+            let hits = match word {
+                "ok" => true,
+                "fail" => false,
+                _ => {
+                    let what = format!("{name}: a test says `ok` or `fail`, not `{word}`");
+                    return book.error(&source, column, what, "write: test NAME ok TEXT");
+                }
+            };
+            let example = Example { hits, text: text.trim().to_owned(), source: source.clone() };
+            book.draft(name, line.group, false).examples.push(example);
+            None
+        }
+    };
+    if let Some(what) = wrong {
+        book.error(&source, column, format!("{name}: {what}"), "");
+    }
+}
+
+/// One value, or four for the four ways of running (with or without network and learned mail), of which we use the
+/// first; in parentheses they are added to what was said before.
+fn score(line: &Line<'_>, name: &str, text: &str, book: &mut Book) -> Result<(), String> {
+    let relative = text.starts_with('(');
+    let mut values = Vec::new();
+    for word in text.split_ascii_whitespace() {
+        let inside = word.trim_matches(['(', ')']);
+        let value = Score::parse(inside).ok_or_else(|| format!("`{word}` is no score"))?;
+        values.push(value);
+    }
+    let ([first] | [first, _, _, _]) = values.as_slice() else {
+        return Err(format!("a score has one value or four, not {}", values.len()));
+    };
+    let draft = book.draft(name, line.group, false);
+    let base = if relative { draft.score.unwrap_or_default() } else { Score(0) };
+    draft.score = Some(base + *first);
+    draft.score_source = Some(line.source.clone());
+    Ok(())
+}

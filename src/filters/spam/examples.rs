@@ -1,0 +1,57 @@
+//! Rules prove themselves: their own `test` lines.
+
+use std::collections::HashMap;
+
+use crate::filters::{Mistake, Severity};
+
+use super::Engine;
+use super::book::Example;
+use super::build::{Check, Rule};
+use super::inspect::count;
+
+pub(super) fn run(engine: &Engine) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for rule in &engine.rules {
+        for example in &rule.examples {
+            let what = match answer(engine, rule, example) {
+                None => format!("{} cannot be tried with a text", rule.name),
+                Some(hits) if hits == example.hits => continue,
+                Some(true) => format!("{} hits `{}`, but must not", rule.name, example.text),
+                Some(false) => format!("{} does not hit `{}`, but must", rule.name, example.text),
+            };
+            mistakes.push(Mistake {
+                file: example.source.file.clone(),
+                line: example.source.line,
+                column: 0,
+                what,
+                hint: String::new(),
+                severity: Severity::Error,
+            });
+        }
+    }
+    mistakes
+}
+
+/// Whether the rule hits the example; `None` if it has no text to look at.
+fn answer(engine: &Engine, rule: &Rule, example: &Example) -> Option<bool> {
+    match &rule.check {
+        Check::Pattern(check) => {
+            let text = engine.texts.get(check.text)?.target.example(&example.text);
+            Some(count(rule, check, &text, 0..text.len()) > 0)
+        }
+        Check::Exists(_) => Some(!example.text.is_empty()),
+        Check::Meta(program, _) => {
+            let mut named = HashMap::new();
+            for word in example.text.split_ascii_whitespace() {
+                let (name, hits) = word.split_once('=').unwrap_or((word, "1"));
+                named.insert(name, hits.parse().unwrap_or(1.0));
+            }
+            let value = |place: usize| {
+                let name = program.names.get(place).map_or("", String::as_str);
+                Ok::<f64, ()>(named.get(name).copied().unwrap_or(0.0))
+            };
+            Some(program.run(value) != Ok(0.0))
+        }
+        Check::Function(_) | Check::Unavailable(_) => None,
+    }
+}

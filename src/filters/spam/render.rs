@@ -1,0 +1,393 @@
+//! The texts that rules look at.
+//!
+//! Work is bounded by looking at the head and the tail of what is large: for each kind of text the first
+//! [`HEAD_MAX`] and the last [`TAIL_MAX`] octets, so that neither a long preamble nor a long trailer hides anything
+//! whole.
+
+use crate::filters::Mail;
+use crate::mail::{Part, PartKind};
+
+use super::header::{Selector, unfold};
+use super::words;
+
+/// Octets looked at from the start of a text.
+pub(super) const HEAD_MAX: usize = 256 * 1024;
+/// Octets looked at before its end.
+pub(super) const TAIL_MAX: usize = 64 * 1024;
+/// A paragraph is cut at a blank before this.
+const PARAGRAPH_MAX: usize = 2_048;
+/// Raw text is looked at in pieces of at least half of this.
+const PIECE_MAX: usize = 4_096;
+/// Links looked at.
+const LINKS_MAX: usize = 2_000;
+
+/// What a rule looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    /// Fields of the top header.
+    Header(Selector),
+    /// The same field of every part.
+    MimeHeader(Selector),
+    /// The subject and the paragraphs a reader sees.
+    Body,
+    /// Decoded text parts with their markup.
+    RawBody,
+    /// The message as it came, lines ended by LF.
+    Full,
+    /// Links, and addresses as `mailto:`.
+    Uri,
+}
+
+/// A text cut into pieces that are matched one by one. They lie in one buffer, so that one pass can look at all.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Segments {
+    buffer: Vec<u8>,
+    /// Where each piece ends; between two pieces is one separator.
+    ends: Vec<usize>,
+    /// Pieces that stand for something that is not there.
+    absent: Vec<bool>,
+}
+
+impl Segments {
+    fn one(text: Option<Vec<u8>>) -> Self {
+        let absent = vec![text.is_none()];
+        let buffer = text.unwrap_or_default();
+        Self { ends: vec![buffer.len()], buffer, absent }
+    }
+
+    /// Adds a piece.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        if !self.ends.is_empty() {
+            self.buffer.push(b'\n');
+        }
+        self.buffer.extend_from_slice(piece);
+        self.ends.push(self.buffer.len());
+        self.absent.push(false);
+    }
+
+    fn push_absent(&mut self) {
+        self.push(b"");
+        if let Some(last) = self.absent.last_mut() {
+            *last = true;
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// A piece, and whether it stands for something absent.
+    pub(super) fn get(&self, index: usize) -> (&[u8], bool) {
+        let start = match index.checked_sub(1) {
+            Some(before) => self.ends.get(before).map_or(0, |end| end + 1),
+            None => 0,
+        };
+        let end = self.ends.get(index).copied().unwrap_or(start);
+        let piece = self.buffer.get(start..end).unwrap_or_default();
+        (piece, self.absent.get(index).copied().unwrap_or(false))
+    }
+
+    /// The piece in which this place of the buffer lies, looking no further back than `from`.
+    pub(super) fn at(&self, place: usize, from: usize) -> usize {
+        let mut index = from;
+        while self.ends.get(index).is_some_and(|end| *end < place) {
+            index += 1;
+        }
+        index
+    }
+}
+
+impl Target {
+    /// The text of a mail.
+    pub(super) fn text(&self, mail: &Mail<'_>) -> Segments {
+        match self {
+            Self::Header(selector) => Segments::one(selector.text(mail)),
+            Self::MimeHeader(selector) => {
+                let mut out = Segments::default();
+                for part in mail.message.parts.iter().filter(|part| part.kind != PartKind::Member) {
+                    match selector.of_part(part) {
+                        Some(text) => out.push(&text),
+                        None => out.push_absent(),
+                    }
+                }
+                out
+            }
+            Self::Body => body(mail),
+            Self::RawBody => raw_body(mail),
+            Self::Full => full(mail),
+            Self::Uri => uris(mail),
+        }
+    }
+
+    /// The text that an example stands for; see [`super::Engine::run_examples`].
+    pub(super) fn example(&self, text: &str) -> Segments {
+        let mut out = Segments::default();
+        match self {
+            Self::Header(selector) | Self::MimeHeader(selector) => {
+                let mut value = Vec::new();
+                selector.append(b"", unescape(text).as_bytes(), &mut value);
+                out.push(&value);
+            }
+            Self::Body => {
+                out.push(b"");
+                paragraphs(text, &mut out);
+            }
+            Self::RawBody | Self::Full => out.push(unescape(text).as_bytes()),
+            Self::Uri => out.push(text.as_bytes()),
+        }
+        out
+    }
+}
+
+/// `\n`, `\t` and `\\` in examples.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('n') => out.push('\n'),
+            Some('t') => out.push('\t'),
+            Some('\\') => out.push('\\'),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+/// Parts that are text for a reader.
+fn text_parts<'m>(mail: &Mail<'m>) -> impl Iterator<Item = &'m Part> {
+    mail.message.parts.iter().filter(|part| {
+        part.kind == PartKind::Leaf
+            && part.declared_type.starts_with("text/")
+            && !matches!(
+                part.declared_type.as_str(),
+                "text/calendar" | "text/vcard" | "text/x-vcard"
+            )
+    })
+}
+
+fn is_html(part: &Part) -> bool {
+    let html_name = |name: &String| {
+        let name = name.to_ascii_lowercase();
+        [".htm", ".html", ".shtml"].iter().any(|end| name.ends_with(end))
+    };
+    part.declared_type == "text/html" || part.names.iter().any(html_name)
+}
+
+fn body(mail: &Mail<'_>) -> Segments {
+    let mut out = Segments::default();
+    let subject = mail.message.value("Subject").unwrap_or_default();
+    let subject = subject.get(..HEAD_MAX).unwrap_or(subject);
+    out.push(&words::decode(&unfold(subject)));
+    for part in text_parts(mail) {
+        let lossy;
+        let text = match &part.text {
+            Some(text) => text.as_str(),
+            None => {
+                lossy = String::from_utf8_lossy(cut(&part.data).0).into_owned();
+                &lossy
+            }
+        };
+        let (head, tail) = cut_text(text);
+        for piece in [head, tail].into_iter().filter(|piece| !piece.is_empty()) {
+            if out.buffer.len() > HEAD_MAX + TAIL_MAX {
+                return out;
+            }
+            if is_html(part) {
+                paragraphs(&html_text(piece), &mut out);
+            } else {
+                paragraphs(piece, &mut out);
+            }
+        }
+    }
+    out
+}
+
+/// The text a reader sees of HTML.
+fn html_text(html: &str) -> String {
+    super::fallback::html_text(html)
+}
+
+/// Cuts a text into paragraphs: an empty line ends one, any other white space is one blank.
+fn paragraphs(text: &str, out: &mut Segments) {
+    let mut paragraph = Vec::with_capacity(512);
+    let mut line_ends = 0_usize;
+    let mut blank = false;
+    let mut utf8 = [0; 4];
+    for letter in text.chars() {
+        if letter.is_whitespace() {
+            line_ends += usize::from(letter == '\n');
+            blank = true;
+            continue;
+        }
+        if blank {
+            if line_ends >= 2 || paragraph.len() >= PARAGRAPH_MAX {
+                finish(&mut paragraph, out);
+            } else if !paragraph.is_empty() {
+                paragraph.push(b' ');
+            }
+            blank = false;
+            line_ends = 0;
+        }
+        paragraph.extend_from_slice(letter.encode_utf8(&mut utf8).as_bytes());
+    }
+    finish(&mut paragraph, out);
+}
+
+fn finish(paragraph: &mut Vec<u8>, out: &mut Segments) {
+    if !paragraph.is_empty() {
+        out.push(paragraph);
+        paragraph.clear();
+    }
+}
+
+fn raw_body(mail: &Mail<'_>) -> Segments {
+    let mut out = Segments::default();
+    for part in text_parts(mail) {
+        let (head, tail) = cut(&part.data);
+        for piece in [head, tail] {
+            if out.buffer.len() > HEAD_MAX + TAIL_MAX {
+                return out;
+            }
+            pieces(piece, &mut out);
+        }
+    }
+    out
+}
+
+/// Cuts raw text into pieces at line ends, or at a fixed length where lines are too long for that.
+fn pieces(text: &[u8], out: &mut Segments) {
+    let text = without_cr(text);
+    let mut rest = text.as_slice();
+    while !rest.is_empty() {
+        let window = rest.get(..PIECE_MAX).unwrap_or(rest);
+        let half = window.len() / 2;
+        let cut = match memchr::memrchr(b'\n', window) {
+            _ if window.len() == rest.len() => rest.len(),
+            Some(end) if end >= half => end + 1,
+            _ => window.len(),
+        };
+        let (piece, behind) = rest.split_at_checked(cut).unwrap_or((rest, &[]));
+        out.push(piece);
+        rest = behind;
+    }
+}
+
+fn full(mail: &Mail<'_>) -> Segments {
+    let (head, tail) = cut(&mail.message.raw);
+    let mut out = Segments::default();
+    for piece in [head, tail].into_iter().filter(|piece| !piece.is_empty()) {
+        out.push(&without_cr(piece));
+    }
+    out
+}
+
+fn uris(mail: &Mail<'_>) -> Segments {
+    let mut out = Segments::default();
+    for link in mail.message.links.iter().take(LINKS_MAX) {
+        if link.url.contains('@') && !link.url.contains(':') {
+            out.push(format!("mailto:{}", link.url).as_bytes());
+        } else {
+            let url = link.url.as_bytes();
+            out.push(url.get(..PIECE_MAX).unwrap_or(url));
+        }
+        if out.buffer.len() > HEAD_MAX {
+            break;
+        }
+    }
+    out
+}
+
+/// Rules count on LF alone; CR before it goes.
+fn without_cr(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(place) = memchr::memchr(b'\r', rest) {
+        let (before, behind) = rest.split_at_checked(place).unwrap_or((rest, &[]));
+        out.extend_from_slice(before);
+        if behind.get(1) != Some(&b'\n') {
+            out.push(b'\r');
+        }
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Head and tail of what is large.
+fn cut(octets: &[u8]) -> (&[u8], &[u8]) {
+    let Some((head, rest)) = octets.split_at_checked(HEAD_MAX) else { return (octets, &[]) };
+    (head, rest.get(rest.len().saturating_sub(TAIL_MAX)..).unwrap_or_default())
+}
+
+fn cut_text(text: &str) -> (&str, &str) {
+    if text.len() <= HEAD_MAX {
+        return (text, "");
+    }
+    let head = text.floor_char_boundary(HEAD_MAX);
+    let tail = text.ceil_char_boundary(text.len().saturating_sub(TAIL_MAX).max(head));
+    (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut_up(text: &str) -> Vec<String> {
+        let mut out = Segments::default();
+        paragraphs(text, &mut out);
+        let piece = |index| String::from_utf8(out.get(index).0.to_vec()).unwrap();
+        (0..out.len()).map(piece).collect()
+    }
+
+    #[test]
+    fn paragraphs_end_at_empty_lines() {
+        assert_eq!(cut_up("a\r\nb\r\n\r\n \r\nc  d\n"), ["a b", "c d"]);
+        assert_eq!(cut_up("  \n\n"), Vec::<String>::new());
+        assert!(
+            cut_up(&"word ".repeat(2_000)).iter().all(|piece| piece.len() <= PARAGRAPH_MAX + 5)
+        );
+    }
+
+    #[test]
+    fn head_and_tail_of_a_large_text_are_kept() {
+        let text = format!("start{}end", "é".repeat(400_000));
+        let (head, tail) = cut_text(&text);
+        assert!(head.starts_with("start") && tail.ends_with("end"));
+        assert!(head.len() <= HEAD_MAX && tail.len() <= TAIL_MAX);
+    }
+
+    #[test]
+    fn pieces_hold_every_octet_once() {
+        let text = b"line\r\n".repeat(3_000);
+        let mut out = Segments::default();
+        pieces(&text, &mut out);
+        let all: Vec<u8> = (0..out.len()).flat_map(|index| out.get(index).0.to_vec()).collect();
+        assert_eq!(all, b"line\n".repeat(3_000));
+        assert!((0..out.len()).all(|index| out.get(index).0.len() <= PIECE_MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_found_again_by_place(pieces in proptest::collection::vec("[a-z]{0,5}", 1..20)) {
+            let mut segments = Segments::default();
+            pieces.iter().for_each(|piece| segments.push(piece.as_bytes()));
+            for (index, piece) in pieces.iter().enumerate() {
+                prop_assert_eq!(segments.get(index).0, piece.as_bytes());
+                let end = segments.ends[index];
+                prop_assert_eq!(segments.at(end, 0), index);
+            }
+        }
+    }
+}

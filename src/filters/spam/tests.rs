@@ -1,0 +1,351 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::filters::{Severity, Weight};
+use crate::mail::{Envelope, HeaderField, Link, Message, Part, PartKind};
+
+/// A message of one text part, made by hand: the decoder is not what is tried here.
+fn message(header: &str, body: &str, links: &[&str]) -> Message {
+    let header = header.replace('\n', "\r\n");
+    let raw = Bytes::from(format!("{header}\r\n{body}"));
+    let mut headers = Vec::new();
+    let mut at = 0;
+    for line in header.split_inclusive("\r\n") {
+        let colon = line.find(':').unwrap();
+        let end = at + line.len();
+        headers.push(HeaderField {
+            field: at..end,
+            name: at..at + colon,
+            value: at + colon + 1..end - 2,
+        });
+        at = end;
+    }
+    let part = Part {
+        path: "1".into(),
+        parent: None,
+        depth: 0,
+        kind: PartKind::Leaf,
+        header_octets: raw.slice(..at),
+        headers: headers.clone(),
+        declared_type: "text/plain".into(),
+        charset: None,
+        disposition: None,
+        names: vec![],
+        data: Bytes::from(body.to_owned()),
+        text: Some(body.to_owned()),
+        types: vec![],
+        flags: vec![],
+        sha256: [0; 32],
+    };
+    let link = |url: &&str| Link { url: (*url).to_owned(), part: "1".into(), text: None };
+    Message {
+        body_start: at + 2,
+        raw,
+        headers,
+        parts: vec![part],
+        links: links.iter().map(link).collect(),
+        defects: vec![],
+    }
+}
+
+fn load(rules: &str) -> (Engine, Vec<Mistake>) {
+    Engine::load(&[RuleFile::built_in("t/x.cf", rules.as_bytes())], &BTreeMap::new())
+}
+
+fn run(engine: &Engine, message: &Message) -> Outcome {
+    let mut envelope = Envelope::default();
+    envelope.sender.address = "bounce@example.net".into();
+    engine.inspect(&Mail { envelope: &envelope, message, internal: false }, None)
+}
+
+fn names(outcome: &Outcome) -> Vec<&str> {
+    outcome.hits.iter().map(|hit| &*hit.name).collect()
+}
+
+#[track_caller]
+fn check(rules: &str, message: &Message, want: &[&str]) {
+    let (engine, mistakes) = load(rules);
+    assert_eq!(mistakes, []);
+    assert_eq!(names(&run(&engine, message)), want);
+}
+
+fn shipped_engine() -> Engine {
+    let (engine, mistakes) = Engine::load(&shipped(), &BTreeMap::new());
+    assert_eq!(mistakes, []);
+    engine
+}
+
+#[test]
+fn every_kind_of_rule_looks_at_its_text() {
+    let mail = message(
+        "Subject: =?utf-8?Q?Hello?= there\nFrom: \"Ann\" <ann@example.org>\nTo: b@x\nCc: c@y\n",
+        "First\r\nline\r\n\r\nSecond <b>line</b>\r\n",
+        &["http://example.com/a"],
+    );
+    check("header A Subject =~ /^Hello there$/", &mail, &["A"]);
+    check("header A Subject:raw =~ /=\\?utf-8/", &mail, &["A"]);
+    check("header A From:addr =~ /^ann\\@example\\.org$/", &mail, &["A"]);
+    check("header A From:name =~ /^Ann$/", &mail, &["A"]);
+    check("header A X-None !~ /x/", &mail, &["A"]);
+    check("header A X-None =~ /x/", &mail, &[]);
+    check("header A X-None =~ /^none$/ [if-unset: none]", &mail, &["A"]);
+    check("header A exists:Cc", &mail, &["A"]);
+    check("header A exists:Bcc", &mail, &[]);
+    check("header A ToCc =~ /c\\@y/", &mail, &["A"]);
+    check("header A ALL =~ /^Cc: c\\@y$/m", &mail, &["A"]);
+    check("header A EnvelopeFrom =~ /bounce/", &mail, &["A"]);
+    check("body A /^First line$/", &mail, &["A"]);
+    check("body A /line Second/", &mail, &[]);
+    check("body A /Hello there/", &mail, &["A"]);
+    check("body A /Hello there/\ntflags A nosubject", &mail, &[]);
+    check("rawbody A /line\\n\\nSecond <b>/", &mail, &["A"]);
+    check("full A /Cc: c\\@y\\n\\nFirst/", &mail, &["A"]);
+    check("uri A m{^http://example\\.com/}", &mail, &["A"]);
+    check("mimeheader A Subject =~ /Hello/", &mail, &["A"]);
+}
+
+#[test]
+fn expressions_count_and_combine() {
+    let mail = message("Subject: s\n", "win win win\r\n", &[]);
+    let base = "body __WIN /win/\ntflags __WIN multiple maxhits=2\nbody __NO /lose/\n";
+    for (meta, want) in [
+        ("__WIN", true),
+        ("__WIN == 2", true),
+        ("__WIN > 2", false),
+        ("__WIN && !__NO", true),
+        ("__NO || (__WIN + __NO >= 2)", true),
+        ("__LATER && __WIN", true),
+    ] {
+        let rules = format!("{base}meta M {meta}\nmeta __LATER __WIN > 1\n");
+        check(&rules, &mail, if want { &["M"] } else { &[] });
+    }
+}
+
+#[test]
+fn points_come_from_the_file_the_default_or_the_site() {
+    let rules = "body A /a/\nbody B /a/\ntflags B nice\nbody T_C /a/\nbody D /a/\nscore D 2.5 1 1 1\n\
+        score D (0.5)\nbody E /a/\nscore E 0\nbody F /a/\nmeta G E || F\n";
+    let points = BTreeMap::from([("F".to_owned(), Score(7_000)), ("NONE".to_owned(), Score(1))]);
+    let (engine, mistakes) = Engine::load(&[RuleFile::built_in("x", rules.as_bytes())], &points);
+    assert_eq!(mistakes.len(), 1);
+    let outcome = run(&engine, &message("Subject: a\n", "", &[]));
+    let points: Vec<(&str, i32)> =
+        outcome.hits.iter().map(|hit| (&*hit.name, hit.score.0)).collect();
+    let want = [("A", 1_000), ("B", -1_000), ("T_C", 10), ("D", 3_000), ("F", 7_000), ("G", 1_000)];
+    assert_eq!(points, want);
+    assert_eq!(outcome.score, Score(11_010));
+    assert_eq!((outcome.positive, outcome.negative), (Score(12_010), Score(-1_000)));
+}
+
+#[test]
+fn a_later_folder_replaces_a_rule_whole_and_the_same_folder_adds_to_it() {
+    let files = [
+        RuleFile::built_in("stock/1.cf", b"score A 4\nbody A /a/\ndescribe A stock\n"),
+        RuleFile::built_in("stock/2.cf", b"score A 5\nbody B /a/\nscore B 2\n"),
+        RuleFile::built_in("site/1.cf", b"body A /b/\nscore B 3\n"),
+    ];
+    let (engine, mistakes) = Engine::load(&files, &BTreeMap::new());
+    assert_eq!(mistakes, []);
+    let rule = engine.describe("A").unwrap();
+    assert_eq!((rule.score, rule.describe), (Score(1_000), ""));
+    assert_eq!(rule.source.to_string(), "site/1.cf:1");
+    assert_eq!(engine.describe("B").unwrap().score, Score(3_000));
+    let (engine, _) = Engine::load(&files[..2], &BTreeMap::new());
+    assert_eq!(engine.describe("A").unwrap().score, Score(5_000));
+}
+
+#[test]
+fn mistakes_name_their_place() {
+    for (rules, want) in [
+        ("body A (/", "t/x.cf:1:8: error: A: a pattern like /…/i is missing"),
+        ("\nbody A /(/", "t/x.cf:2:8: error: A: a group is not closed"),
+        (
+            "body 9A /a/",
+            "t/x.cf:1:6: error: `9A` is no name for a rule; use letters, digits and `_`",
+        ),
+        ("score A 1 2", "t/x.cf:1:9: error: A: a score has one value or four, not 2"),
+        ("meta A B &&", "t/x.cf:1:8: error: A: it ends too soon"),
+        ("meta A A", "t/x.cf:1: error: A depends on itself"),
+        (
+            "body A /a(?=b)/",
+            "t/x.cf:1:8: warning: A needs look-around; not built yet, so it never hits",
+        ),
+        (
+            "required_score 5",
+            "t/x.cf:1: warning: `required_score` is not used here; set `spam` in `[policy.NAME]`",
+        ),
+        ("frobnicate 5", "t/x.cf:1: warning: `frobnicate` is not used here"),
+        (
+            "header A eval:check_x()",
+            "t/x.cf:1: warning: `eval:check_x` is not built yet; these rules never hit: A",
+        ),
+        (
+            "header A Received:ip =~ /a/",
+            "t/x.cf:1: warning: needs the header modifier `:ip`; these rules never hit: A",
+        ),
+        (
+            "test A maybe x",
+            "t/x.cf:1:8: error: A: a test says `ok` or `fail`, not `maybe`; write: test NAME ok TEXT",
+        ),
+    ] {
+        let (_, mistakes) = load(rules);
+        let got: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        assert_eq!(got, [want], "{rules}");
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_asked_count_as_nothing_in_expressions() {
+    let (engine, mistakes) = load("body A /a(?!b)/\nheader B eval:check_b()\nmeta C !A && !B\n");
+    assert!(mistakes.iter().all(|mistake| mistake.severity == Severity::Warning));
+    assert_eq!(names(&run(&engine, &message("Subject: a\n", "a", &[]))), ["C"]);
+    assert_eq!(engine.describe("A").unwrap().unavailable, Some("needs look-around"));
+}
+
+#[test]
+fn senders_on_the_lists_of_rule_files_are_found() {
+    let mut files = shipped();
+    files.push(RuleFile::built_in(
+        "local.cf",
+        b"whitelist_from *@*.Example.org\nblocklist_from a@x b@x\n",
+    ));
+    let (engine, mistakes) = Engine::load(&files, &BTreeMap::new());
+    assert_eq!(mistakes, []);
+    let sum = |from: &str| run(&engine, &message(from, "text", &[])).score;
+    assert!(sum("From: <ann@mail.example.ORG>\n") < Score(-90_000));
+    assert!(sum("From: B@x\n") > Score(90_000));
+    assert!(sum("From: B@y\n") < Score(90_000));
+    assert!(sum("From: B@x\nResent-From: c@y\n") < Score(90_000));
+}
+
+#[test]
+fn the_test_text_is_spam() {
+    let text = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
+    let outcome = run(&shipped_engine(), &message("Subject: test\n", text, &[]));
+    assert_eq!(names(&outcome).first(), Some(&"GTUBE"));
+    assert!(outcome.score >= Score(1_000_000));
+}
+
+#[test]
+fn the_shipped_rules_prove_themselves() {
+    let engine = shipped_engine();
+    assert_eq!(engine.run_examples(), []);
+    for rule in engine.rules.iter().filter(|rule| !rule.name.starts_with("__")) {
+        assert!(!rule.describe.is_empty(), "{} has no description", rule.name);
+        let function = matches!(rule.check, build::Check::Function(_));
+        let says = |hits| rule.examples.iter().any(|example| example.hits == hits);
+        assert!(function || (says(true) && says(false)), "{} has no examples", rule.name);
+    }
+}
+
+#[test]
+fn the_shipped_files_are_those_of_the_folder() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/spam");
+    let mut there: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| format!("filters/spam/{}", entry.unwrap().file_name().to_string_lossy()))
+        .filter(|name| name.ends_with(".cf"))
+        .collect();
+    there.sort();
+    let built_in: Vec<String> = shipped().iter().map(|file| file.name.to_string()).collect();
+    assert_eq!(built_in, there);
+}
+
+#[test]
+fn examples_that_fail_are_told() {
+    let (engine, _) = load(
+        "body A /a/\ntest A ok b\ntest A fail a\ntest A ok a\nmeta M A && B\ntest M ok A B\ntest M fail A\n",
+    );
+    let lines: Vec<u32> = engine.run_examples().iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines, [2, 3]);
+}
+
+#[test]
+fn what_was_not_asked_in_time_is_told() {
+    let engine = shipped_engine();
+    let mail = message("Subject: a\n", "a", &[]);
+    let envelope = Envelope::default();
+    let mail = Mail { envelope: &envelope, message: &mail, internal: false };
+    let late = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+    let outcome = engine.inspect(&mail, Some(late));
+    assert_eq!(outcome.hits, []);
+    assert_eq!(outcome.not_run.len(), 11);
+    assert!(outcome.not_run.iter().all(|check| check.weight == Weight::Wanted));
+}
+
+#[test]
+fn evidence_is_one_short_line() {
+    let (engine, _) = load("full A /x.*z/s\n");
+    let body = format!("x\r\n\u{7}{}z", "y".repeat(500));
+    let outcome = run(&engine, &message("Subject: a\n", &body, &[]));
+    let evidence = &outcome.hits[0].evidence;
+    assert!(evidence.starts_with("x  yyy") && evidence.chars().count() <= 200, "{evidence}");
+}
+
+#[test]
+fn the_tail_of_a_large_body_is_seen() {
+    let body = format!("{}\r\n\r\nneedle\r\n", "long words \r\n\r\n".repeat(100_000));
+    check("body A /^needle$/", &message("Subject: a\n", &body, &[]), &["A"]);
+}
+
+/// Words from which rule files are made; some fit together, most do not.
+const WORDS: [&str; 24] = [
+    "header",
+    "body",
+    "meta",
+    "A",
+    "B",
+    "__C",
+    "/a/i",
+    "/(/",
+    "=~",
+    "Subject",
+    "score",
+    "1",
+    "-2.5",
+    "\n",
+    "\n",
+    "if",
+    "(version > 3)",
+    "else",
+    "endif",
+    "test",
+    "ok",
+    "&&",
+    "include",
+    "[if-unset: x]",
+];
+
+proptest! {
+    #[test]
+    fn any_octets_can_be_loaded(text in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Engine::load(&[RuleFile { name: "x".into(), text: text.into() }], &BTreeMap::new());
+    }
+
+    #[test]
+    fn any_words_can_be_loaded_and_run(words in proptest::collection::vec(0..WORDS.len(), 0..60)) {
+        let text: Vec<&str> = words.iter().map(|word| WORDS[*word]).collect();
+        let (engine, _) = load(&text.join(" "));
+        let _ = run(&engine, &message("Subject: a\n", "a", &[]));
+        let _ = engine.run_examples();
+    }
+
+    /// Whether a body rule hits must not depend on what stands in other paragraphs, in the header, or in links: the
+    /// prefilter must never lose a match.
+    #[test]
+    fn a_hit_does_not_depend_on_other_texts(
+        junk in "[a-z<>=?%:/\u{e9} ]{0,60}", more in "[ -~]{0,60}", subject in "[ -~]{0,30}"
+    ) {
+        let rules = "body A /needle/\nbody B /n[e3]{2}dle/i\nbody C /hay(?:stack|loft)/\nbody D /\\bneed/\n\
+            body E /nomatch/\n";
+        let (engine, _) = load(rules);
+        let body = format!("{junk}\r\n\r\nneedle haystack\r\n\r\n{more}");
+        let outcome = run(&engine, &message(&format!("Subject: {subject}\n"), &body, &[&junk]));
+        let mut hits = names(&outcome);
+        hits.retain(|name| *name != "E");
+        prop_assert_eq!(hits, ["A", "B", "C", "D"]);
+    }
+}
