@@ -50,7 +50,11 @@ impl Report {
     /// The same message without any finding, for a plan that changes nothing.
     #[must_use]
     pub fn only(report: &Self) -> Self {
-        Self { message: Arc::clone(&report.message), scans: report.scans.clone(), ..Self::default() }
+        Self {
+            message: Arc::clone(&report.message),
+            scans: report.scans.clone(),
+            ..Self::default()
+        }
     }
 
     /// True if a scanner other than the built-in one has looked at the mail and answered.

@@ -1,2 +1,30 @@
-#[test]
-fn x() {}
+//! Everything together: the program between real and false neighbours. One program, so that it links once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests may stop"
+)]
+
+mod corpus_relay;
+mod corpus_scan;
+mod disk_is_full;
+mod endpoints;
+mod house;
+mod kill_nine;
+mod lifecycle;
+mod loop_guard;
+mod next_hop_faults;
+mod no_file_for_a_passing_mail;
+mod postfix_after_queue;
+mod postfix_pre_queue;
+mod release;
+mod scanner_faults;
+mod smtp_cases;
+mod support;
+mod what_passes;
