@@ -17,12 +17,12 @@ use crate::metrics::{ClassLabels, ListenerLabel, MailLabels, ReasonLabel};
 use crate::policy::is_local;
 use crate::quarantine::HistoryRow;
 use crate::site::Site;
+use crate::smtp::Reply;
 use crate::smtp::body::{Body, BodyReader, Finished};
 use crate::smtp::command::parse;
 use crate::smtp::inbound::{Broken, Inbound, Line};
 use crate::smtp::session::{Extensions, Rules, Session, Step};
 use crate::smtp::stream::Stream;
-use crate::smtp::Reply;
 
 /// A body must be there in this time, however the client cuts it.
 const BODY_TIME: Duration = Duration::from_mins(10);
@@ -107,7 +107,8 @@ impl Connection<'_> {
             let is_data = matches!(command, Ok(crate::smtp::command::Command::Data));
             let is_bdat = matches!(command, Ok(crate::smtp::command::Command::NotOffered("BDAT")));
             if let Some(upstream) = &mut self.upstream {
-                upstream.deadline = tokio::time::Instant::now() + self.server.site.load().config.limits.deadline;
+                upstream.deadline =
+                    tokio::time::Instant::now() + self.server.site.load().config.limits.deadline;
             }
             let step = self.session.step(command);
             let refused = (is_data || is_bdat) && !matches!(step, Step::ReadBody);
@@ -116,7 +117,10 @@ impl Connection<'_> {
             }
             // What follows a refused DATA or BDAT in the same packet is content: it must not be run as commands.
             if refused && self.inbound.has_input() {
-                self.inbound.say(&Reply::new(421, "4.5.0 Content after a refused command, closing channel"));
+                self.inbound.say(&Reply::new(
+                    421,
+                    "4.5.0 Content after a refused command, closing channel",
+                ));
                 return;
             }
         }
@@ -258,7 +262,10 @@ impl Connection<'_> {
         metrics.in_flight.get_or_create(&label).dec();
         drop(share);
         let Some(outcome) = outcome else {
-            tracing::info!(listener = &*self.listener.name, "the client was gone before the verdict; nothing was done");
+            tracing::info!(
+                listener = &*self.listener.name,
+                "the client was gone before the verdict; nothing was done"
+            );
             return false;
         };
         let reply = outcome.reply.clone().unwrap_or_else(|| Reply::try_again("no reply"));
@@ -311,11 +318,12 @@ impl Connection<'_> {
         took: Duration,
     ) {
         let config = &site.config;
-        let local = |recipient: &crate::mail::Recipient| is_local(&config.local_domains, recipient.address());
-        let internal = envelope
-            .client
-            .address
-            .is_some_and(|address| config.internal_networks.iter().any(|network| network.contains(&address)));
+        let local = |recipient: &crate::mail::Recipient| {
+            is_local(&config.local_domains, recipient.address())
+        };
+        let internal = envelope.client.address.is_some_and(|address| {
+            config.internal_networks.iter().any(|network| network.contains(&address))
+        });
         self.server.journal.load().mail(&Entry {
             listener: &self.listener.name,
             listener_mode: self.listener.mode,
@@ -338,7 +346,9 @@ impl Connection<'_> {
         let label = ListenerLabel { listener: listener.clone() };
         metrics.duration.get_or_create(&label).observe(took.as_secs_f64());
         metrics.note_stages(&examined.report.timing);
-        let text = |key: &str| examined.facts.get(key).and_then(|value| value.as_str()).unwrap_or("").to_owned();
+        let text = |key: &str| {
+            examined.facts.get(key).and_then(|value| value.as_str()).unwrap_or("").to_owned()
+        };
         let first = examined.decisions.first();
         let delivered = !outcome.accepted.is_empty();
         metrics
@@ -352,7 +362,10 @@ impl Connection<'_> {
             .inc();
         for reply in &outcome.replies {
             let class = format!("{}xx", reply.code / 100);
-            metrics.next_hop_replies.get_or_create(&ClassLabels { listener: listener.clone(), class }).inc();
+            metrics
+                .next_hop_replies
+                .get_or_create(&ClassLabels { listener: listener.clone(), class })
+                .inc();
         }
         if delivered && !examined.report.is_virus_scanned() {
             let wanted = examined
@@ -392,7 +405,11 @@ fn history(envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> Histo
         queue_id: envelope.client.ident.clone(),
         message_id: explain::header_text(&examined.report.message, "Message-ID"),
         sender: envelope.sender.address.clone(),
-        recipients: envelope.recipients.iter().map(|recipient| recipient.address().to_owned()).collect(),
+        recipients: envelope
+            .recipients
+            .iter()
+            .map(|recipient| recipient.address().to_owned())
+            .collect(),
         verdict,
         action,
         score: examined.report.score,
