@@ -327,6 +327,29 @@ fn of_each_body_segment_only_the_beginning_is_seen() {
 }
 
 #[test]
+fn decoded_text_is_seen_where_it_is_asked_for() {
+    let mut message = message(
+        "Subject: a\n\n--b\nContent-Transfer-Encoding: base64\n\nU1BBTQ==\n--b--\n",
+        &[(0, PartKind::Leaf, "Content-Transfer-Encoding: base64\n")],
+    );
+    message.parts[1].text = Some("one\r\nSPAM\r\n".into());
+    message.parts[1].data = Bytes::from_static(b"one\r\nSPAM\r\n");
+    let checks = load("", None, None, "/^spam$/ WARN");
+    assert_eq!(hits(&checks, &message), []);
+    let checks = checks.with_decoded_text();
+    assert_eq!(hits(&checks, &message), [("body_checks", "SPAM".to_owned())]);
+}
+
+#[test]
+fn tables_of_other_types_are_refused() {
+    for name in ["hash:/etc/postfix/x", "cidr:/x", "lmdb:x"] {
+        let (_, mistakes) = Table::load(&file(name, "/a/ REJECT"), TableKind::Header);
+        assert_eq!(mistakes.len(), 1, "{name}");
+        assert_eq!(mistakes[0].severity, Severity::Error);
+    }
+}
+
+#[test]
 fn long_body_lines_are_seen_in_pieces() {
     let text = format!("Subject: a\n\n{}needle{}\n", "x".repeat(2045), "y".repeat(3000));
     let checks = load("", None, None, "/needle/ WARN cut\n/^dle/ WARN piece");
