@@ -47,8 +47,14 @@ pub(super) fn open(data: &Bytes, budget: &mut Budget, opened: &mut Opened) {
     let files_max = budget.limits.archive_files_max;
     let mut entries: BTreeMap<usize, Entry> = BTreeMap::new();
     let mut listed = false;
-    for end in memmem::find_iter(data, END).take(ENDS_MAX) {
-        listed |= read_directory(data, end, &mut entries, files_max);
+    // From the last one back, so that the records of a zip stored in this one are known for what they are.
+    for end in memmem::rfind_iter(data, END).take(ENDS_MAX) {
+        let inside = entries.range(..end).next_back().is_some_and(|(at, entry)| {
+            read_local(data, *at).is_some_and(|local| {
+                local.start.saturating_add(entry.packed.max(local.packed)) > end
+            })
+        });
+        listed |= !inside && read_directory(data, end, &mut entries, files_max);
     }
     if !listed {
         // Cut short, or no zip at all: repair tools go by the local headers.
