@@ -94,7 +94,7 @@ fn read_directory(
         .or_else(|| Some(offset).filter(|at| is_central(*at)))
         .or_else(|| memmem::find(data.get(..end)?, CENTRAL));
     let Some(start) = start else { return false };
-    let base = start.checked_sub(offset).unwrap_or(0);
+    let base = start.saturating_sub(offset);
     let mut at = start;
     while is_central(at) && entries.len() <= files_max {
         let Some(next) = read_central(data, at, base, entries) else { break };
