@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn text_is_read_in_its_charset() {
-        let table: &[(&[u8], Option<&str>, &str, Option<DefectCode>)] = &[
+        type Row = (&'static [u8], Option<&'static str>, &'static str, Option<DefectCode>);
+        let table: &[Row] = &[
             (b"abc", None, "abc", None),
             ("é".as_bytes(), None, "é", None),
             (b"\xe9", None, "é", None),

@@ -455,7 +455,7 @@ mod tests {
         check("a; p=\"x\\0.y\"", "a", &["x0.y", "x\\0.y"]);
         check("a; p=\"x\0y\"", "a", &["x\0y", "x"]);
         check("a; p=1; p=2", "a", &["1", "2"]);
-        check("a; p=\"x\" q=1 p=2", "a", &["x", "2"]);
+        check("a; p=\"x\" q=1; p=2", "a", &["x", "2"]);
         check("a; p=a=b?c", "a", &["a=b?c"]);
     }
 

@@ -250,6 +250,7 @@ pub(super) fn is_named(name: &[u8], want: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "tests may stop")]
 mod tests {
     use super::*;
 

@@ -34,3 +34,6 @@ use crate::mail::Message;
 pub fn decode(raw: Bytes, limits: &Limits) -> Message {
     walk::Walk::new(raw, limits).run()
 }
+
+#[cfg(test)]
+mod tests;

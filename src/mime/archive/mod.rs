@@ -6,6 +6,7 @@
 mod gzip;
 mod inflate;
 mod tar;
+mod tnef;
 mod zip;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ pub(super) enum Container {
     Zip,
     Gzip,
     Tar,
+    Tnef,
     /// A container by its magic, for which there is no reader.
     Unknown,
 }
@@ -34,6 +36,7 @@ impl Container {
                 "zip" => Self::Zip,
                 "gz" => Self::Gzip,
                 "tar" => Self::Tar,
+                "tnef" => Self::Tnef,
                 _ if kind.class == "archive" => Self::Unknown,
                 _ => continue,
             };
@@ -90,6 +93,7 @@ pub(super) fn open(
         Container::Zip => zip::open(data, budget, &mut opened),
         Container::Gzip => gzip::open(data, name, budget, &mut opened),
         Container::Tar => tar::open(data, budget, &mut opened),
+        Container::Tnef => tnef::open(data, budget, &mut opened),
         Container::Unknown => opened.flag(PartFlag::Unscannable),
     }
     opened

@@ -47,8 +47,14 @@ pub(super) fn open(data: &Bytes, budget: &mut Budget, opened: &mut Opened) {
     let files_max = budget.limits.archive_files_max;
     let mut entries: BTreeMap<usize, Entry> = BTreeMap::new();
     let mut listed = false;
-    for end in memmem::find_iter(data, END).take(ENDS_MAX) {
-        listed |= read_directory(data, end, &mut entries, files_max);
+    // From the last one back, so that the records of a zip stored in this one are known for what they are.
+    for end in memmem::rfind_iter(data, END).take(ENDS_MAX) {
+        let inside = entries.range(..end).next_back().is_some_and(|(at, entry)| {
+            read_local(data, *at).is_some_and(|local| {
+                local.start.saturating_add(entry.packed.max(local.packed)) > end
+            })
+        });
+        listed |= !inside && read_directory(data, end, &mut entries, files_max);
     }
     if !listed {
         // Cut short, or no zip at all: repair tools go by the local headers.
@@ -88,7 +94,7 @@ fn read_directory(
         .or_else(|| Some(offset).filter(|at| is_central(*at)))
         .or_else(|| memmem::find(data.get(..end)?, CENTRAL));
     let Some(start) = start else { return false };
-    let base = start.checked_sub(offset).unwrap_or(0);
+    let base = start.saturating_sub(offset);
     let mut at = start;
     while is_central(at) && entries.len() <= files_max {
         let Some(next) = read_central(data, at, base, entries) else { break };

@@ -171,7 +171,7 @@ pub(in crate::mime) fn looks_like_base64(octets: &[u8]) -> bool {
             _ => count += 1,
         }
     }
-    count >= 64 && padded <= 2 && (count + padded) % 4 == 0
+    count >= 64 && padded <= 2 && (count + padded).is_multiple_of(4)
 }
 
 #[cfg(test)]

@@ -107,8 +107,9 @@ pub(super) fn decode(octets: &Bytes, encoding: Encoding) -> Decoded {
                 odd: if block.complete { Vec::new() } else { vec![DefectCode::BadUuencode] },
                 ..Decoded::default()
             },
+            // Some readers need no `begin` once the field has named the encoding.
             None => Decoded {
-                data: octets.clone(),
+                data: uuencode::headless(octets).map_or_else(|| octets.clone(), Bytes::from),
                 odd: vec![DefectCode::BadUuencode],
                 ..Decoded::default()
             },
@@ -145,6 +146,15 @@ mod tests {
         for (value, want, known) in table {
             assert_eq!(encodings(value.as_bytes()), (want.to_vec(), *known), "{value:?}");
         }
+    }
+
+    #[test]
+    fn uuencode_needs_no_first_line_once_it_is_named() {
+        let got =
+            |text: &'static str| decode(&Bytes::from_static(text.as_bytes()), Encoding::Uuencode);
+        assert_eq!(&got("#86)C\r\n").data[..], b"abc");
+        assert_eq!(&got("hello, this is prose\r\n").data[..], b"hello, this is prose\r\n");
+        assert_eq!(got("begin 644 x\n#86)C\nend\n").name.as_deref(), Some(&b"x"[..]));
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub(in crate::mime) fn find(text: &[u8], blocks_max: usize) -> Vec<Block> {
     blocks
 }
 
+/// Lines of uuencode without `begin`, if there are any.
+pub(super) fn headless(text: &[u8]) -> Option<Vec<u8>> {
+    let start = text.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+    let (block, _) = classic(text, start, Vec::new());
+    (!block.data.is_empty()).then_some(block.data)
+}
+
 enum Kind {
     Classic,
     Base64,

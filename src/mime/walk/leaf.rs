@@ -14,6 +14,9 @@ use crate::mime::{charset, header, html, kind, links};
 /// Files in uuencode that are taken out of one text.
 const BLOCKS_MAX: usize = 100;
 
+/// Messages pasted into messages pasted into messages: deeper nobody reads.
+const TEXTS_MAX: usize = 3;
+
 /// Links kept of one message.
 const MESSAGE_LINKS_MAX: usize = 10_000;
 
@@ -40,15 +43,16 @@ fn find_mime_field(octets: &[u8]) -> Option<usize> {
 }
 
 impl Walk {
-    /// Fills in data, digest and types.
-    pub(super) fn set_data(&mut self, index: usize, data: Bytes) {
+    /// Fills in data, digest and types. True if no other part had the same data.
+    pub(super) fn set_data(&mut self, index: usize, data: Bytes) -> bool {
         let digest = Sha256::digest(&data).into();
-        self.seen.insert(digest);
+        let new = self.seen.insert(digest);
         if let Some(part) = self.message.parts.get_mut(index) {
             part.types = kind::detect(&data);
             part.sha256 = digest;
             part.data = data;
         }
+        new
     }
 
     pub(super) fn leaf(
@@ -64,8 +68,7 @@ impl Walk {
         for code in &decoded.odd {
             self.note(*code, &path, encoding.as_str());
         }
-        let new = !self.seen.contains(&<[u8; 32]>::from(Sha256::digest(&decoded.data)));
-        self.set_data(index, decoded.data.clone());
+        let new = self.set_data(index, decoded.data.clone());
         if let (Some(name), Some(part)) = (decoded.name, self.message.parts.get_mut(index)) {
             let name = charset::guess(&name).into_owned();
             if !part.names.contains(&name) {
@@ -101,7 +104,10 @@ impl Walk {
             Encoding::Base64 if !textual && memmem::find(body, b"=").is_some_and(|at| at < 200) => {
                 Encoding::QuotedPrintable
             }
-            _ => return,
+            Encoding::Identity
+            | Encoding::Base64
+            | Encoding::QuotedPrintable
+            | Encoding::Uuencode => return,
         };
         let data = transfer::decode(body, sniffed).data;
         self.push_packed(index, names.to_vec(), data, sniffed.as_str(), true);
@@ -158,8 +164,10 @@ impl Walk {
             self.push_packed(index, vec![name], block.data.into(), &label, false);
         }
         let Some(at) = find_mime_field(data) else { return };
+        let path = self.path_of(index);
         let depth = self.depth_of(index) + 1;
-        if depth > self.budget.limits.depth_max {
+        let nested = path.matches("/text").count() >= TEXTS_MAX;
+        if nested || depth > self.budget.limits.depth_max || !self.may_read_again(data.len()) {
             return;
         }
         let start = section_start(data, at);
@@ -178,7 +186,6 @@ impl Walk {
             }
             None => data.slice(start..),
         };
-        let path = self.path_of(index);
         self.work.push(Work::Entity(Entity {
             octets,
             parent: Some(index),

@@ -6,11 +6,12 @@ mod whole;
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::Limits;
 use super::budget::Budget;
 use super::facts::{Facts, Reading, Structure};
-use super::header::{self, LineEnds};
+use super::header::{self, LineEnds, Section};
 use super::multipart::{self, Manner};
 use super::transfer::{self, Encoding};
 use crate::mail::{Defect, DefectCode, Message, Part, PartFlag, PartKind};
@@ -68,11 +69,16 @@ pub(super) struct Walk {
     seen: HashSet<[u8; 32]>,
     seen_defects: HashSet<(DefectCode, String)>,
     seen_links: HashSet<String>,
+    /// Octets that may still be read another way.
+    again_bytes: usize,
 }
 
 impl Walk {
     pub(super) fn new(raw: Bytes, limits: &Limits) -> Self {
+        const AGAIN_TIMES: usize = 16;
+        const AGAIN_BYTES_MIN: usize = 16 << 20;
         Self {
+            again_bytes: raw.len().saturating_mul(AGAIN_TIMES).max(AGAIN_BYTES_MIN),
             message: Message { raw, ..Message::default() },
             budget: Budget::new(limits),
             work: Vec::new(),
@@ -149,33 +155,15 @@ impl Walk {
             None => return,
         };
         let (path, prefix) = entity.place.paths(&reading.structure);
-        for (code, detail) in section.odd.iter().chain(&facts.odd) {
+        // Another reading has the same header, whose oddities are noted already.
+        let fresh = entity.reading.is_none();
+        for (code, detail) in section.odd.iter().chain(&facts.odd).filter(|_| fresh) {
             self.odd_header(*code, &path, detail, entity.parent.is_some());
         }
-        let kind = match reading.structure {
-            Structure::Multipart(_) => PartKind::Multipart,
-            Structure::Message => PartKind::Message,
-            Structure::Leaf => PartKind::Leaf,
-        };
         let index = self.message.parts.len();
-        self.message.parts.push(Part {
-            path: path.clone(),
-            parent: entity.parent,
-            depth: entity.depth,
-            kind,
-            header_octets: entity.octets.slice(..section.body_start),
-            headers: section.fields,
-            declared_type: facts.declared_type.clone(),
-            charset: facts.charset.clone(),
-            disposition: facts.disposition.clone(),
-            names: std::mem::take(&mut facts.names),
-            data: Bytes::new(),
-            text: None,
-            types: Vec::new(),
-            flags: if entity.embedded { vec![PartFlag::Embedded] } else { Vec::new() },
-            sha256: [0; 32],
-        });
-        let body = entity.octets.slice(section.body_start..);
+        let (typed, body_start) = (facts.typed, section.body_start);
+        self.message.parts.push(new_part(&entity, path, &reading.structure, section, facts));
+        let body = entity.octets.slice(body_start..);
         let first_child = self.work.len();
         match &reading.structure {
             Structure::Multipart(boundary) => {
@@ -190,7 +178,7 @@ impl Walk {
                 );
             }
             Structure::Message => self.attached(index, &body, reading.encoding, &prefix),
-            Structure::Leaf => self.leaf(index, &body, reading.encoding, &prefix, facts.typed),
+            Structure::Leaf => self.leaf(index, &body, reading.encoding, &prefix, typed),
         }
         if entity.reading.is_none() {
             for (number, reading) in readings.enumerate() {
@@ -227,19 +215,29 @@ impl Walk {
         reading: (Reading, Manner),
         number: usize,
     ) {
-        let Some(part) = self.message.parts.get(index) else { return };
-        if part.depth + 1 > self.budget.limits.depth_max {
+        let (depth, path) = (self.depth_of(index) + 1, self.path_of(index));
+        if depth > self.budget.limits.depth_max || !self.may_read_again(octets.len()) {
             return;
         }
         self.work.push(Work::Entity(Entity {
             octets,
             parent: Some(index),
-            depth: part.depth + 1,
-            place: Place::At(format!("{}/reading{number}", part.path)),
+            depth,
+            place: Place::At(format!("{path}/reading{number}")),
             default_type: "text/plain",
             reading: Some(reading),
             embedded: false,
         }));
+    }
+
+    /// Asks for one more reading of so many octets. Readings in readings would else take exponential time.
+    fn may_read_again(&mut self, octets: usize) -> bool {
+        let left = self.again_bytes.checked_sub(octets);
+        match left {
+            Some(left) => self.again_bytes = left,
+            None => self.note(DefectCode::TooManyParts, "", "too many readings"),
+        }
+        left.is_some()
     }
 
     fn depth_of(&self, index: usize) -> usize {
@@ -403,14 +401,45 @@ impl Walk {
 
 impl Place {
     /// The path, and what the paths of children begin with.
-    fn paths(self, structure: &Structure) -> (String, String) {
+    fn paths(&self, structure: &Structure) -> (String, String) {
         match (self, structure) {
-            (Self::Root(prefix), Structure::Multipart(_)) => (format!("{prefix}0"), prefix),
+            (Self::Root(prefix), Structure::Multipart(_)) => (format!("{prefix}0"), prefix.clone()),
             (Self::Root(prefix), _) => (format!("{prefix}1"), format!("{prefix}1.")),
             (Self::At(path), _) => {
                 let prefix = format!("{path}.");
-                (path, prefix)
+                (path.clone(), prefix)
             }
         }
+    }
+}
+
+/// The part that the header section describes, still without content.
+fn new_part(
+    entity: &Entity,
+    path: String,
+    structure: &Structure,
+    section: Section,
+    facts: Facts,
+) -> Part {
+    Part {
+        path,
+        parent: entity.parent,
+        depth: entity.depth,
+        kind: match structure {
+            Structure::Multipart(_) => PartKind::Multipart,
+            Structure::Message => PartKind::Message,
+            Structure::Leaf => PartKind::Leaf,
+        },
+        header_octets: entity.octets.slice(..section.body_start),
+        headers: section.fields,
+        declared_type: facts.declared_type,
+        charset: facts.charset,
+        disposition: facts.disposition,
+        names: facts.names,
+        data: Bytes::new(),
+        text: None,
+        types: Vec::new(),
+        flags: if entity.embedded { vec![PartFlag::Embedded] } else { Vec::new() },
+        sha256: Sha256::digest(b"").into(),
     }
 }
