@@ -7,7 +7,7 @@
 use crate::filters::Mail;
 use crate::mail::{Part, PartKind};
 
-use super::header::{Selector, unfold};
+use super::header::{Field, Selector, unfold};
 use super::words;
 
 /// Octets looked at from the start of a text.
@@ -133,7 +133,12 @@ impl Target {
         match self {
             Self::Header(selector) | Self::MimeHeader(selector) => {
                 let mut value = Vec::new();
-                selector.append(b"", unescape(text).as_bytes(), &mut value);
+                let text = unescape(text);
+                if selector.field == Field::All {
+                    value.extend_from_slice(text.as_bytes());
+                } else {
+                    selector.append(b"", text.as_bytes(), &mut value);
+                }
                 out.push(&value);
             }
             Self::Body => {
