@@ -93,7 +93,9 @@ fn included(files: &[RuleFile]) -> HashSet<String> {
     let mut names = HashSet::new();
     for file in files {
         for line in file.text.split(|octet| *octet == b'\n') {
-            if let Some((b"include", rest)) = word(strip_comment(line).trim_ascii()) {
+            if let Some((key, rest)) = word(strip_comment(line).trim_ascii())
+                && key.eq_ignore_ascii_case(b"include")
+            {
                 let name = join(&file.name, &String::from_utf8_lossy(rest));
                 if name != *file.name {
                     names.insert(name);
