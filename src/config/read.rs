@@ -280,6 +280,32 @@ pub(super) fn listen_hint(written: &str) -> String {
     format!("write address and port, for example \"127.0.0.1:{port}\" or \"[::1]:{port}\", or \"off\"")
 }
 
+/// One line of text: it may end up in a header or a reply, where a line end would begin another.
+pub(super) fn line(node: &Node, out: &mut Mistakes) -> Option<String> {
+    let written = text(node, out, "text", "text")?;
+    if written.len() > 900 || written.chars().any(char::is_control) {
+        return refuse(node, out, "one short line", "leave out control characters; 900 octets at most");
+    }
+    Some(written.to_owned())
+}
+
+/// A list of paths; the inner `None` is the word `$header_checks`.
+#[expect(clippy::option_option, reason = "the outer one is a mistake, the inner one is a word")]
+pub(super) fn paths_or_same(node: &Node, out: &mut Mistakes) -> Option<Option<Vec<PathBuf>>> {
+    if matches!(&node.value, Value::Text(word) if word == "$header_checks") {
+        return Some(None);
+    }
+    list(node, out, path).map(Some)
+}
+
+/// The word `system`, which is the empty list, or a list.
+pub(super) fn resolvers(node: &Node, out: &mut Mistakes) -> Option<Vec<SocketAddr>> {
+    if matches!(&node.value, Value::Text(word) if word == "system") {
+        return Some(Vec::new());
+    }
+    list(node, out, resolver)
+}
+
 /// A resolver: an address, port 53 if it has none.
 pub(super) fn resolver(node: &Node, out: &mut Mistakes) -> Option<SocketAddr> {
     let written = text(node, out, "the address of a resolver", "127.0.0.1:53")?;
