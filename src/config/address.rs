@@ -48,7 +48,12 @@ pub(super) fn next_hop(node: &Node, out: &mut Mistakes) -> Option<NextHop> {
     }
     match rest.strip_prefix("//").and_then(host_and_port) {
         Some(host) => Some(NextHop { lmtp, address: Address::Tcp(host) }),
-        None => refuse(node, out, "a next hop", format!("write host and port, for example \"{example}\"")),
+        None => refuse(
+            node,
+            out,
+            "a next hop",
+            format!("write host and port, for example \"{example}\""),
+        ),
     }
 }
 
@@ -134,7 +139,12 @@ pub(super) fn public_url(node: &Node, out: &mut Mistakes) -> Option<String> {
     if written.is_empty() || fits {
         return Some(written.to_owned());
     }
-    refuse(node, out, "the address of a page", format!("write for example \"{example}\", or \"\" for none"))
+    refuse(
+        node,
+        out,
+        "the address of a page",
+        format!("write for example \"{example}\", or \"\" for none"),
+    )
 }
 
 fn unix(node: &Node, out: &mut Mistakes, path: &str) -> Option<Address> {
@@ -168,7 +178,9 @@ mod tests {
         let mut out = Vec::new();
         let got = match read(&node, &mut out) {
             Some(value) => format!("{value:?}"),
-            None => out.iter().map(|mistake| format!("{}; {}", mistake.what, mistake.hint)).collect(),
+            None => {
+                out.iter().map(|mistake| format!("{}; {}", mistake.what, mistake.hint)).collect()
+            }
         };
         assert!(got.contains(want), "{written}: {got}");
     }

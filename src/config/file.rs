@@ -189,7 +189,8 @@ fn convert_table(
         let place = origin(key.span());
         let value = convert(value.into_inner(), origin, depth + 1);
         // The span of a `[table]` is its header, where the key stands as well.
-        let node_origin = if matches!(value, Value::Table(_)) { place.clone() } else { origin(span) };
+        let node_origin =
+            if matches!(value, Value::Table(_)) { place.clone() } else { origin(span) };
         let node = Node { value, origin: node_origin };
         converted.insert(key.into_inner().into_owned(), Entry { key: place, node });
     }
@@ -201,9 +202,10 @@ fn convert(value: DeValue<'_>, origin: &dyn Fn(Range<usize>) -> Origin, depth: u
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Value::Other("a number beyond 64 bits"), Value::Integer),
-        DeValue::Float(number) => {
-            number.as_str().parse().map_or(Value::Other("a number that cannot be read"), Value::Float)
-        }
+        DeValue::Float(number) => number
+            .as_str()
+            .parse()
+            .map_or(Value::Other("a number that cannot be read"), Value::Float),
         DeValue::Boolean(value) => Value::Boolean(value),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Array(_) | DeValue::Table(_) if depth >= DEPTH_MAX => {
@@ -226,7 +228,10 @@ fn convert(value: DeValue<'_>, origin: &dyn Fn(Range<usize>) -> Origin, depth: u
 pub(super) fn merge(lower: &mut Table, upper: Table) {
     for (key, entry) in upper {
         match (lower.get_mut(&key).map(|below| &mut below.node.value), entry) {
-            (Some(Value::Table(below)), Entry { node: Node { value: Value::Table(above), .. }, .. }) => {
+            (
+                Some(Value::Table(below)),
+                Entry { node: Node { value: Value::Table(above), .. }, .. },
+            ) => {
                 merge(below, above);
             }
             (_, entry) => {
@@ -329,9 +334,13 @@ mod tests {
     fn a_place_counts_characters_not_octets() {
         let text = format!("é = 1\n{}x", "ü".repeat(700));
         let places = Places::new(&"t".into(), &text);
-        for (offset, want) in
-            [(0, place(1, 1)), (2, place(1, 2)), (7, place(2, 1)), (1407, place(2, 701)), (9999, place(2, 702))]
-        {
+        for (offset, want) in [
+            (0, place(1, 1)),
+            (2, place(1, 2)),
+            (7, place(2, 1)),
+            (1407, place(2, 701)),
+            (9999, place(2, 702)),
+        ] {
             assert_eq!(places.at(offset), want, "{offset}");
         }
     }

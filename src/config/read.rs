@@ -57,7 +57,9 @@ pub(super) fn word<'a>(
         return Some(word);
     }
     if unbuilt.contains(&word) {
-        out.push(node.origin.error(format!("\"{word}\" is not built yet"), format!("known: \"{all}\"")));
+        out.push(
+            node.origin.error(format!("\"{word}\" is not built yet"), format!("known: \"{all}\"")),
+        );
         return None;
     }
     let hint = match closest(word, words.iter().copied()) {
@@ -75,7 +77,9 @@ pub(super) fn boolean(node: &Node, out: &mut Mistakes) -> Option<bool> {
         | Value::Float(_)
         | Value::List(_)
         | Value::Table(_)
-        | Value::Other(_) => refuse(node, out, "a yes or no", "write true or false, without quotes"),
+        | Value::Other(_) => {
+            refuse(node, out, "a yes or no", "write true or false, without quotes")
+        }
     }
 }
 
@@ -138,8 +142,11 @@ pub(super) fn duration(
         Err(hint) => refuse(node, out, "a time", hint),
         Ok(time) if (min..=max).contains(&time) => Some(time),
         Ok(_) => {
-            let hint =
-                format!("\"{}\" to \"{}\" are possible", format_duration(min), format_duration(max));
+            let hint = format!(
+                "\"{}\" to \"{}\" are possible",
+                format_duration(min),
+                format_duration(max)
+            );
             out.push(node.origin.error(format!("{} is out of bounds", node.describe()), hint));
             None
         }
@@ -152,7 +159,9 @@ pub(super) fn points(node: &Node, out: &mut Mistakes) -> Option<Score> {
     let number = match node.value {
         Value::Integer(number) => number as f64,
         Value::Float(number) => number,
-        _ => return refuse(node, out, "a number of points", "write for example 3.0, without quotes"),
+        _ => {
+            return refuse(node, out, "a number of points", "write for example 3.0, without quotes");
+        }
     };
     match Score::from_f64(number) {
         Some(score) => Some(score),
@@ -241,10 +250,18 @@ pub(super) fn network(node: &Node, out: &mut Mistakes) -> Option<IpNet> {
     }
     match written.parse::<IpNet>() {
         Ok(network) if network.trunc() == network => Some(network),
-        Ok(network) => {
-            refuse(node, out, "a network", format!("write \"{}\": no bits after the mask", network.trunc()))
-        }
-        Err(_) => refuse(node, out, "a network", "write for example \"192.0.2.0/24\" or \"2001:db8::/32\""),
+        Ok(network) => refuse(
+            node,
+            out,
+            "a network",
+            format!("write \"{}\": no bits after the mask", network.trunc()),
+        ),
+        Err(_) => refuse(
+            node,
+            out,
+            "a network",
+            "write for example \"192.0.2.0/24\" or \"2001:db8::/32\"",
+        ),
     }
 }
 
@@ -263,7 +280,8 @@ pub(super) fn socket(node: &Node, out: &mut Mistakes) -> Option<Option<SocketAdd
 
 /// What to write for an address that is almost one.
 pub(super) fn listen_hint(written: &str) -> String {
-    if let Some(port) = written.strip_prefix("localhost:").or_else(|| written.strip_prefix("tcp://localhost:"))
+    if let Some(port) =
+        written.strip_prefix("localhost:").or_else(|| written.strip_prefix("tcp://localhost:"))
     {
         return format!("names are not looked up here: write \"127.0.0.1:{port}\"");
     }
@@ -277,14 +295,21 @@ pub(super) fn listen_hint(written: &str) -> String {
         return format!("write \"unix:{written}\"");
     }
     let port = if written.parse::<u16>().is_ok() { written } else { "10024" };
-    format!("write address and port, for example \"127.0.0.1:{port}\" or \"[::1]:{port}\", or \"off\"")
+    format!(
+        "write address and port, for example \"127.0.0.1:{port}\" or \"[::1]:{port}\", or \"off\""
+    )
 }
 
 /// One line of text: it may end up in a header or a reply, where a line end would begin another.
 pub(super) fn line(node: &Node, out: &mut Mistakes) -> Option<String> {
     let written = text(node, out, "text", "text")?;
     if written.len() > 900 || written.chars().any(char::is_control) {
-        return refuse(node, out, "one short line", "leave out control characters; 900 octets at most");
+        return refuse(
+            node,
+            out,
+            "one short line",
+            "leave out control characters; 900 octets at most",
+        );
     }
     Some(written.to_owned())
 }
@@ -309,11 +334,15 @@ pub(super) fn resolvers(node: &Node, out: &mut Mistakes) -> Option<Vec<SocketAdd
 /// A resolver: an address, port 53 if it has none.
 pub(super) fn resolver(node: &Node, out: &mut Mistakes) -> Option<SocketAddr> {
     let written = text(node, out, "the address of a resolver", "127.0.0.1:53")?;
-    let address =
-        written.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53)).or_else(|_| written.parse());
+    let address = written
+        .parse::<IpAddr>()
+        .map(|address| SocketAddr::new(address, 53))
+        .or_else(|_| written.parse());
     match address {
         Ok(address) => Some(address),
-        Err(_) => refuse(node, out, "the address of a resolver", "write for example \"127.0.0.1:53\""),
+        Err(_) => {
+            refuse(node, out, "the address of a resolver", "write for example \"127.0.0.1:53\"")
+        }
     }
 }
 
@@ -327,7 +356,12 @@ pub(super) fn domain(node: &Node, out: &mut Mistakes) -> Option<String> {
     if is_domain(written.strip_prefix('.').unwrap_or(written)) {
         return Some(written.to_lowercase());
     }
-    refuse(node, out, "a domain", "write for example \"example.org\", or \".example.org\" with all below it")
+    refuse(
+        node,
+        out,
+        "a domain",
+        "write for example \"example.org\", or \".example.org\" with all below it",
+    )
 }
 
 /// `user@example.org`, `user@`, `example.org`, `.example.org`; kept in lower case.
@@ -380,7 +414,9 @@ mod tests {
         let mut out = Vec::new();
         let got = match read(&node(text), &mut out) {
             Some(value) => format!("{value:?}"),
-            None => out.iter().map(|mistake| format!("{}; {}\n", mistake.what, mistake.hint)).collect(),
+            None => {
+                out.iter().map(|mistake| format!("{}; {}\n", mistake.what, mistake.hint)).collect()
+            }
         };
         assert!(got.contains(want), "{text}: {got}");
     }
@@ -389,12 +425,16 @@ mod tests {
     fn a_bare_number_is_no_size_and_no_time() {
         let hour = Duration::from_secs(3600);
         for text in ["10", "\"10\""] {
-            check(text, "`10` is not a size; write it with a unit, for example \"10MB\"", |n, out| {
-                size(n, out, 0, u64::MAX)
-            });
-            check(text, "`10` is not a time; write it with a unit, for example \"10s\"", |n, out| {
-                duration(n, out, Duration::ZERO, hour)
-            });
+            check(
+                text,
+                "`10` is not a size; write it with a unit, for example \"10MB\"",
+                |n, out| size(n, out, 0, u64::MAX),
+            );
+            check(
+                text,
+                "`10` is not a time; write it with a unit, for example \"10s\"",
+                |n, out| duration(n, out, Duration::ZERO, hour),
+            );
         }
         check("\"2h\"", "`2h` is out of bounds; \"1s\" to \"1h\"", |n, out| {
             duration(n, out, Duration::from_secs(1), hour)
@@ -442,7 +482,11 @@ mod tests {
 
     #[test]
     fn a_table_type_before_a_path_is_explained() {
-        check("\"pcre:/etc/postfix/header_checks\"", "write the path alone: \"/etc/postfix/header_checks\"", path);
+        check(
+            "\"pcre:/etc/postfix/header_checks\"",
+            "write the path alone: \"/etc/postfix/header_checks\"",
+            path,
+        );
         check("\"\"", "is not a path", path);
     }
 

@@ -54,9 +54,12 @@ fn rule(item: &Node, table: &Table, out: &mut Mistakes) -> Option<AttachmentRule
     let before = out.len();
     for (key, entry) in table {
         if !KNOWN.contains(&key.as_str()) {
-            let near = closest(key, KNOWN).map_or(String::new(), |near| format!("did you mean `{near}`? "));
+            let near = closest(key, KNOWN)
+                .map_or(String::new(), |near| format!("did you mean `{near}`? "));
             let hint = format!("{near}known keys here: match, action, reply");
-            out.push(entry.key.error(format!("unknown key `{}` in a rule", key.escape_debug()), hint));
+            out.push(
+                entry.key.error(format!("unknown key `{}` in a rule", key.escape_debug()), hint),
+            );
         }
     }
     let field = |name: &str| table.get(name).map(|entry| &entry.node);
@@ -115,7 +118,10 @@ mod tests {
             (r#"[{match = "x"}]"#, "a rule without `action`"),
             (r#"[{action = "tag"}]"#, "a rule without `match`"),
             (r#"[{match = "x", action = "tag", replay = "x"}]"#, "unknown key `replay` in a rule"),
-            (r#"[{match = "x", action = "tag"}, "a", {match = "y", action = "tag"}]"#, "rules of the policy's own must stand together"),
+            (
+                r#"[{match = "x", action = "tag"}, "a", {match = "y", action = "tag"}]"#,
+                "rules of the policy's own must stand together",
+            ),
             ("\"default\"", "`default` is not a list of rules"),
             ("[1]", "`1` is not the name of a rule set or a rule"),
         ] {

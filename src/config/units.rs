@@ -149,9 +149,13 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_units() {
-        for (text, want) in
-            [("100ms", 100), ("30s", 30_000), ("5m", 300_000), ("24h", 86_400_000), ("14 d", 1_209_600_000)]
-        {
+        for (text, want) in [
+            ("100ms", 100),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("24h", 86_400_000),
+            ("14 d", 1_209_600_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(want)), "{text}");
         }
     }
