@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn keys_without_end_do_not_nest_without_end() {
         let mut mistakes = Vec::new();
-        parse_file(&"t".into(), vec![b"a"; 100_000].join(&b'.').as_slice(), &mut mistakes);
+        parse_file(&"t".into(), "a.".repeat(100_000).as_bytes(), &mut mistakes);
         assert!(!mistakes.is_empty());
         let table = parse_file(&"t".into(), b"a.a.a.a.a.a.a.a.a.a.a.a=1", &mut mistakes);
         assert!(find(&table, "a.a.a").is_some());
