@@ -8,7 +8,6 @@ use super::read::{Mistakes, listen_hint, path_of, refuse, text};
 use super::{Address, LogTarget, NextHop};
 
 /// What `listen` of a listener says; `None` inside is "off".
-#[expect(clippy::option_option, reason = "the outer one is a mistake, the inner one is a word")]
 pub(super) fn listen(node: &Node, out: &mut Mistakes) -> Option<Option<Address>> {
     let written = text(node, out, "an address to listen on", "127.0.0.1:10024")?;
     if written == "off" {

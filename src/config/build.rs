@@ -174,10 +174,6 @@ fn config(tree: &Table) -> Option<Config> {
 }
 
 /// What is on of a section, in the order of the names.
-#[expect(
-    clippy::option_option,
-    reason = "the outer one is a mistake, the inner one is switched off"
-)]
 fn each<T>(
     tree: &Table,
     section: &str,
@@ -205,10 +201,6 @@ fn limits(tree: &Table) -> Option<Limits> {
     })
 }
 
-#[expect(
-    clippy::option_option,
-    reason = "the outer one is a mistake, the inner one is switched off"
-)]
 fn listener(tree: &Table, name: &str) -> Option<Option<Listener>> {
     let path = |key: &str| format!("listener.{name}.{key}");
     let networks =
@@ -228,10 +220,6 @@ fn listener(tree: &Table, name: &str) -> Option<Option<Listener>> {
     }))
 }
 
-#[expect(
-    clippy::option_option,
-    reason = "the outer one is a mistake, the inner one is switched off"
-)]
 fn scanner(tree: &Table, name: &str) -> Option<Option<Scanner>> {
     let path = |key: &str| format!("scanner.{name}.{key}");
     let clamd = word(tree, &path("type"), &[("clamd", true), ("builtin", false)])?;

@@ -1,7 +1,7 @@
 //! Holds a layer against the table of keys: unknown keys, and values of the wrong kind.
 
 use super::file::{Table, Value};
-use super::schema::{NAMED_SECTIONS, children, exact, is_section, join, step};
+use super::schema::{NAMED_SECTIONS, children, exact, join, step};
 use super::suggest::closest;
 use crate::filters::Mistake;
 
@@ -27,21 +27,17 @@ fn check_table(table: &Table, pattern: &str, path: &str, found: &mut Vec<Mistake
             found.push(entry.key.error(what, "letters, digits, - and _ are possible; 64 at most"));
             continue;
         }
-        match &entry.node.value {
-            Value::Table(inner) if is_section(&below) => check_table(inner, &below, &real, found),
-            _ => {
-                let keys = children(&below);
-                let example = keys.first().copied().unwrap_or_default();
-                let hint = match NAMED_SECTIONS.iter().find(|section| **section == pattern) {
-                    Some(section) => {
-                        format!("tables here have names: write [{section}.NAME] above it")
-                    }
-                    None if example == "*" => format!("write [{real}.NAME]"),
-                    None => format!("write [{real}] and below it for example {example} = …"),
-                };
-                found.push(entry.node.origin.error(format!("`{real}` is a table"), hint));
-            }
+        if let Value::Table(inner) = &entry.node.value {
+            check_table(inner, &below, &real, found);
+            continue;
         }
+        let example = children(&below).first().copied().unwrap_or_default();
+        let hint = match NAMED_SECTIONS.iter().find(|section| **section == pattern) {
+            Some(section) => format!("tables here have names: write [{section}.NAME] above it"),
+            None if example == "*" => format!("write [{real}.NAME]"),
+            None => format!("write [{real}] and below it for example {example} = …"),
+        };
+        found.push(entry.node.origin.error(format!("`{real}` is a table"), hint));
     }
 }
 

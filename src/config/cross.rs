@@ -37,10 +37,8 @@ fn origin(tree: &Table, path: &str) -> Origin {
 
 /// Of two places that clash, the one that somebody wrote.
 fn written(tree: &Table, first: &str, second: &str) -> Origin {
-    match origin(tree, first) {
-        Origin::Default => origin(tree, second),
-        other => other,
-    }
+    let place = origin(tree, first);
+    if place == Origin::Default { origin(tree, second) } else { place }
 }
 
 /// Every address we listen on, with its key.

@@ -153,9 +153,9 @@ pub(super) fn parse_file(file: &Arc<str>, bytes: &[u8], mistakes: &mut Vec<Mista
             return Table::new();
         }
     };
-    // A byte order mark is what some editors put in front; TOML allows it to be ignored, and offsets stay right.
     let places = Places::new(file, text);
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (table, mut errors) = DeTable::parse_recoverable(text);
+    errors.sort_by_key(|error| error.span().map_or(text.len(), |span| span.start));
     let mut broken_lines = Vec::new();
     for error in errors {
         let place = places.at(error.span().map_or(text.len(), |span| span.start));
@@ -350,7 +350,7 @@ mod tests {
         let mut mistakes = Vec::new();
         let table = parse_file(&"t".into(), b"a = \nb = 1\nc = [\nd = yes", &mut mistakes);
         assert!(mistakes.len() >= 2, "{mistakes:?}");
-        assert_eq!(mistakes[0].line, 1);
+        assert_eq!(mistakes.last().map(|mistake| mistake.line), Some(4));
         assert_eq!(find(&table, "b").map(|node| &node.value), Some(&Value::Integer(1)));
     }
 

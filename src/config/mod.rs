@@ -1,4 +1,4 @@
-//! The configuration as it is meant: checked, with types. [`file`] is the configuration as it is written.
+//! The configuration as it is meant: checked, with types. `file` is the configuration as it is written.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -86,11 +86,10 @@ pub(super) fn boolean(node: &Node, out: &mut Mistakes) -> Option<bool> {
 /// A whole number within bounds.
 pub(super) fn count(node: &Node, out: &mut Mistakes, min: u64, max: u64) -> Option<u64> {
     let Value::Integer(number) = node.value else {
-        let hint = match &node.value {
-            Value::Text(text) if text.trim().parse::<u64>().is_ok() => {
-                format!("write {} without quotes", text.trim())
-            }
-            _ => format!("write for example {min}, without quotes"),
+        let written = as_text(node).map(str::trim).filter(|text| text.parse::<u64>().is_ok());
+        let hint = match written {
+            Some(number) => format!("write {number} without quotes"),
+            None => format!("write for example {min}, without quotes"),
         };
         return refuse(node, out, "a whole number", hint);
     };
@@ -110,11 +109,8 @@ pub(super) fn small_count(node: &Node, out: &mut Mistakes, min: u64, max: u64) -
 }
 
 pub(super) fn size(node: &Node, out: &mut Mistakes, min: u64, max: u64) -> Option<u64> {
-    let written = match &node.value {
-        Value::Text(text) => text.clone(),
-        // The same complaint for 10 and "10": a number says nothing without its unit.
-        Value::Integer(number) => number.to_string(),
-        _ => return refuse(node, out, "a size", "write for example \"10MB\""),
+    let Some(written) = with_unit(node) else {
+        return refuse(node, out, "a size", "write for example \"10MB\"");
     };
     match parse_size(&written) {
         Err(hint) => refuse(node, out, "a size", hint),
@@ -133,10 +129,8 @@ pub(super) fn duration(
     min: Duration,
     max: Duration,
 ) -> Option<Duration> {
-    let written = match &node.value {
-        Value::Text(text) => text.clone(),
-        Value::Integer(number) => number.to_string(),
-        _ => return refuse(node, out, "a time", "write for example \"30s\""),
+    let Some(written) = with_unit(node) else {
+        return refuse(node, out, "a time", "write for example \"30s\"");
     };
     match parse_duration(&written) {
         Err(hint) => refuse(node, out, "a time", hint),
@@ -153,14 +147,30 @@ pub(super) fn duration(
     }
 }
 
+/// What a size or a time is read from. A bare number gets the same complaint with and without quotes.
+fn with_unit(node: &Node) -> Option<String> {
+    if let Value::Integer(number) = node.value {
+        return Some(number.to_string());
+    }
+    as_text(node).map(str::to_owned)
+}
+
+fn as_text(node: &Node) -> Option<&str> {
+    if let Value::Text(text) = &node.value { Some(text) } else { None }
+}
+
 /// Points of a rule: any number.
 pub(super) fn points(node: &Node, out: &mut Mistakes) -> Option<Score> {
-    #[expect(clippy::cast_precision_loss, reason = "what is beyond 2^53 is refused as too large")]
     let number = match node.value {
         Value::Integer(number) => number as f64,
         Value::Float(number) => number,
-        _ => {
-            return refuse(node, out, "a number of points", "write for example 3.0, without quotes");
+        Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => {
+            return refuse(
+                node,
+                out,
+                "a number of points",
+                "write for example 3.0, without quotes",
+            );
         }
     };
     match Score::from_f64(number) {
@@ -170,7 +180,6 @@ pub(super) fn points(node: &Node, out: &mut Mistakes) -> Option<Score> {
 }
 
 /// A threshold of points; the inner `None` is "never".
-#[expect(clippy::option_option, reason = "the outer one is a mistake, the inner one is a word")]
 pub(super) fn threshold(node: &Node, out: &mut Mistakes, zero: bool) -> Option<Option<Score>> {
     if let Value::Text(word) = &node.value {
         if word == "never" {
@@ -231,9 +240,9 @@ pub(super) fn list<T>(
     item: impl Fn(&Node, &mut Mistakes) -> Option<T>,
 ) -> Option<Vec<T>> {
     let Value::List(items) = &node.value else {
-        let hint = match &node.value {
-            Value::Text(text) => format!("write [{text:?}]"),
-            _ => "write for example [\"first\", \"second\"]".to_owned(),
+        let hint = match as_text(node) {
+            Some(text) => format!("write [{text:?}]"),
+            None => "write for example [\"first\", \"second\"]".to_owned(),
         };
         return refuse(node, out, "a list", hint);
     };
@@ -266,7 +275,6 @@ pub(super) fn network(node: &Node, out: &mut Mistakes) -> Option<IpNet> {
 }
 
 /// An address to listen on for HTTP; the inner `None` is "off".
-#[expect(clippy::option_option, reason = "the outer one is a mistake, the inner one is a word")]
 pub(super) fn socket(node: &Node, out: &mut Mistakes) -> Option<Option<SocketAddr>> {
     let written = text(node, out, "an address to listen on", "127.0.0.1:9825")?;
     if written == "off" {
@@ -315,7 +323,6 @@ pub(super) fn line(node: &Node, out: &mut Mistakes) -> Option<String> {
 }
 
 /// A list of paths; the inner `None` is the word `$header_checks`.
-#[expect(clippy::option_option, reason = "the outer one is a mistake, the inner one is a word")]
 pub(super) fn paths_or_same(node: &Node, out: &mut Mistakes) -> Option<Option<Vec<PathBuf>>> {
     if matches!(&node.value, Value::Text(word) if word == "$header_checks") {
         return Some(None);

@@ -83,7 +83,9 @@ fn rule(item: &Node, table: &Table, out: &mut Mistakes) -> Option<AttachmentRule
     }
     let (file, line): (Arc<str>, u32) = match &item.origin {
         Origin::File { file, line, .. } => (Arc::clone(file), *line),
-        other => (other.to_string().into(), 0),
+        other @ (Origin::Default | Origin::Environment(_) | Origin::Flag(_)) => {
+            (other.to_string().into(), 0)
+        }
     };
     let action = action.filter(|action| *action != crate::verdict::Action::Pass);
     Some(AttachmentRule { matches: matches?, action, reply, file, line })

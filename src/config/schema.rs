@@ -76,7 +76,7 @@ pub(super) const KEYS: &[Key] = &[
         "hostname",
         Kind::Line,
         r#""auto""#,
-        "Our name in Received, replies and ids; auto = the name of this machine. Must differ from Postfix' myhostname in greetings only, which Tamis sees to.",
+        "Our name in Received, replies and ids; auto = the name of this machine. Set it if that name is not the one to be seen in mail.",
     ),
     key(
         "state_dir",

@@ -127,13 +127,14 @@ fn collect<'a>(table: &'a Table, path: &str, all: &mut Vec<(String, &'a Node)>) 
     for (name, entry) in table {
         let below = join(path, name);
         let known = pattern(&below);
-        match &entry.node.value {
-            // A table that is no section is a value; keys of our own bookkeeping are neither.
-            Value::Table(inner) if known.as_deref().is_some_and(is_section) => {
-                collect(inner, &below, all)
-            }
-            _ if known.as_deref().and_then(exact).is_some() => all.push((below, &entry.node)),
-            _ => {}
+        let section = known.as_deref().is_some_and(is_section);
+        if let Value::Table(inner) = &entry.node.value
+            && section
+        {
+            collect(inner, &below, all);
+        } else if known.as_deref().and_then(exact).is_some() {
+            // Keys of our own bookkeeping are no keys of the table.
+            all.push((below, &entry.node));
         }
     }
 }

@@ -37,7 +37,7 @@ fn uncommented() -> String {
     };
     DEFAULT_TEXT
         .lines()
-        .map(|line| if key(&line) { &line[1..] } else { line })
+        .map(|line| if key(&line) { line.trim_start_matches('#') } else { line })
         .fold(String::new(), |text, line| text + line + "\n")
 }
 
