@@ -72,7 +72,8 @@ impl Site {
         }
         let chooser = Chooser::new(&config);
         let config = Arc::new(config);
-        let site = Self { config, chooser, engine, lists, checks, attachments, scanners, last_resort };
+        let site =
+            Self { config, chooser, engine, lists, checks, attachments, scanners, last_resort };
         Ok((site, mistakes))
     }
 

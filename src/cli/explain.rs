@@ -10,7 +10,9 @@ pub fn run(options: &Options, id: &str) -> Answer {
     if rows.is_empty() {
         return Err(Failure::new(
             exit::NOT_FOUND,
-            format!("no mail {id} in the history; try the queue id or the Message-ID: tamis explain '<…>'"),
+            format!(
+                "no mail {id} in the history; try the queue id or the Message-ID: tamis explain '<…>'"
+            ),
         ));
     }
     let mut out = String::new();

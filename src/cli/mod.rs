@@ -8,6 +8,7 @@ mod load;
 mod quarantine;
 mod scan;
 mod serve;
+mod sink;
 mod status;
 mod try_it;
 
@@ -63,7 +64,12 @@ impl Failure {
 pub type Answer = Result<(), Failure>;
 
 #[derive(Debug, Parser)]
-#[command(name = "tamis", version, about = "SMTP content filter for Postfix", arg_required_else_help = true)]
+#[command(
+    name = "tamis",
+    version,
+    about = "SMTP content filter for Postfix",
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     options: Options,

@@ -79,8 +79,9 @@ pub fn run(options: &Options, what: &What) -> Answer {
         What::Gc => {
             let config = &site.config.quarantine;
             let now = jiff::Timestamp::now();
-            let summary =
-                runtime.block_on(quarantine.gc(&config.keep, config.max_bytes, now)).map_err(trouble)?;
+            let summary = runtime
+                .block_on(quarantine.gc(&config.keep, config.max_bytes, now))
+                .map_err(trouble)?;
             let text = serde_json::to_string(&summary).unwrap_or_default();
             print(&format!("{text}\n"))
         }
@@ -99,9 +100,11 @@ fn trouble(trouble: Trouble) -> Failure {
         Trouble::NeedsForce(_) | Trouble::Deleted(_) => exit::NOT_PERMITTED,
         Trouble::NoSpace(_) => exit::CANNOT_CREATE,
         Trouble::Damaged { .. } => exit::DATA,
-        Trouble::TooBig { .. } | Trouble::Taken(_) | Trouble::Io { .. } | Trouble::Index(_) | Trouble::NoRandom(_) => {
-            exit::IO
-        }
+        Trouble::TooBig { .. }
+        | Trouble::Taken(_)
+        | Trouble::Io { .. }
+        | Trouble::Index(_)
+        | Trouble::NoRandom(_) => exit::IO,
     };
     Failure::new(status, trouble.to_string())
 }
@@ -117,7 +120,8 @@ fn each(ids: &[String], act: impl Fn(&str) -> Result<bool, Trouble>) -> Answer {
 }
 
 fn list(options: &Options, quarantine: &Quarantine, search: &str, limit: usize) -> Answer {
-    let search = Search::parse(search).map_err(|error| Failure::new(exit::USAGE, error.to_string()))?;
+    let search =
+        Search::parse(search).map_err(|error| Failure::new(exit::USAGE, error.to_string()))?;
     let items = quarantine.list(&search, limit).map_err(trouble)?;
     let mut out = String::new();
     for item in items {
@@ -204,11 +208,22 @@ async fn release(
                         print(&format!("{line}\n"))?;
                     } else {
                         let word = |key: &str| {
-                            shown(line.get(key).and_then(serde_json::Value::as_str).unwrap_or_default())
+                            shown(
+                                line.get(key)
+                                    .and_then(serde_json::Value::as_str)
+                                    .unwrap_or_default(),
+                            )
                         };
-                        print(&format!("{id} <{}> {} {}\n", word("recipient"), word("outcome"), word("text")))?;
+                        print(&format!(
+                            "{id} <{}> {} {}\n",
+                            word("recipient"),
+                            word("outcome"),
+                            word("text")
+                        ))?;
                     }
-                    failed = status_of(&result.outcome).map(|status| Failure::new(status, "")).or(failed);
+                    failed = status_of(&result.outcome)
+                        .map(|status| Failure::new(status, ""))
+                        .or(failed);
                 }
             }
         }
@@ -220,7 +235,9 @@ async fn release(
 fn status_of(outcome: &ReleaseOutcome) -> Option<u8> {
     match outcome {
         ReleaseOutcome::Released(_) => None,
-        ReleaseOutcome::AlreadyReleased(_) | ReleaseOutcome::Unknown(_) => Some(exit::NOT_PERMITTED),
+        ReleaseOutcome::AlreadyReleased(_) | ReleaseOutcome::Unknown(_) => {
+            Some(exit::NOT_PERMITTED)
+        }
         ReleaseOutcome::Busy | ReleaseOutcome::Temporary(_) => Some(exit::TEMPORARY),
         ReleaseOutcome::Permanent(_) => Some(exit::UNAVAILABLE),
         ReleaseOutcome::NotHeld => Some(exit::NOT_FOUND),
@@ -244,7 +261,9 @@ async fn send(pool: &Pool, next_hop: &NextHop, mail: ReleaseMail) -> Result<Stri
             Some(reply) => Err(ReleaseError::Temporary(reply.to_string())),
             None => Err(ReleaseError::Temporary("no reply".to_owned())),
         },
-        Err(error) if error.stage == Stage::AfterDot => Err(ReleaseError::Unknown(error.to_string())),
+        Err(error) if error.stage == Stage::AfterDot => {
+            Err(ReleaseError::Unknown(error.to_string()))
+        }
         Err(error) => Err(ReleaseError::Temporary(format!("{next_hop}: {error}"))),
     }
 }

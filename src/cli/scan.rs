@@ -78,9 +78,9 @@ pub fn run(options: &Options, scan: &ScanOptions) -> Answer {
             memory: &memory,
         };
         let began = Instant::now();
-        let examined = runtime
-            .block_on(examine(&site, question))
-            .map_err(|reply| Failure::new(exit::TEMPORARY, format!("{}: {reply}", file.display())))?;
+        let examined = runtime.block_on(examine(&site, question)).map_err(|reply| {
+            Failure::new(exit::TEMPORARY, format!("{}: {reply}", file.display()))
+        })?;
         let mut facts = examined.facts;
         if let Some(object) = facts.as_object_mut() {
             object.insert("file".to_owned(), file.display().to_string().into());
@@ -147,7 +147,8 @@ fn envelope(scan: &ScanOptions) -> Envelope {
         argument: format!("<{address}>").into_bytes(),
         address: address.to_owned(),
     };
-    let recipients = if scan.rcpt.is_empty() { vec!["postmaster".to_owned()] } else { scan.rcpt.clone() };
+    let recipients =
+        if scan.rcpt.is_empty() { vec!["postmaster".to_owned()] } else { scan.rcpt.clone() };
     Envelope {
         client: Client { address: scan.client, helo: scan.helo.clone(), ..Client::default() },
         helo: scan.helo.clone().unwrap_or_default(),
@@ -167,7 +168,8 @@ pub fn text(facts: &Value, name: &str) -> String {
     if let Some(score) = number(facts.get("score")) {
         let _ = write!(out, "  score {score}");
     }
-    for (key, word) in [("tag_at", "tag"), ("quarantine_at", "quarantine"), ("reject_at", "reject")] {
+    for (key, word) in [("tag_at", "tag"), ("quarantine_at", "quarantine"), ("reject_at", "reject")]
+    {
         if let Some(at) = number(facts.pointer(&format!("/thresholds/{key}"))) {
             let _ = write!(out, "   {word} ≥ {at}");
         }

@@ -24,8 +24,10 @@ fn start_log(log: &Log) -> Result<Target, Failure> {
         .map_err(|error| Failure::new(exit::CANNOT_CREATE, format!("log.target: {error}")))?;
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|error| Failure::new(exit::CONFIG, format!("log.level: {error}")))?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(target.clone()).with_ansi(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(target.clone())
+        .with_ansi(false);
     let started = match log.format {
         crate::config::LogFormat::Json => builder.json().try_init(),
         crate::config::LogFormat::Text | crate::config::LogFormat::Amavis => builder.try_init(),
@@ -71,9 +73,11 @@ fn recover(quarantine: Quarantine) {
 }
 
 async fn signals(server: Arc<Server>, options: Options, target: Target) {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
         tracing::error!("signals cannot be caught");
         return;
     };
@@ -103,12 +107,18 @@ async fn reload(server: &Arc<Server>, options: &Options, target: &Target) {
             if restart.is_empty() {
                 tracing::info!("configuration reloaded");
             } else {
-                tracing::warn!("configuration reloaded; a restart is needed for: {}", restart.join("; "));
+                tracing::warn!(
+                    "configuration reloaded; a restart is needed for: {}",
+                    restart.join("; ")
+                );
             }
         }
         Ok(Err(failure)) => {
             server.metrics.reload_successful.set(0);
-            tracing::error!("the new configuration is wrong, the old one stays: {}", failure.message);
+            tracing::error!(
+                "the new configuration is wrong, the old one stays: {}",
+                failure.message
+            );
         }
         Err(error) => {
             server.metrics.reload_successful.set(0);

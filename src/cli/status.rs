@@ -37,8 +37,10 @@ pub fn run(options: &Options) -> Answer {
             listener.next_hop,
             word(next)
         );
-        listeners.push(json!({ "name": &*listener.name, "listen": listener.listen.to_string(), "up": up,
-            "next_hop": listener.next_hop.to_string(), "next_hop_up": next }));
+        listeners.push(
+            json!({ "name": &*listener.name, "listen": listener.listen.to_string(), "up": up,
+            "next_hop": listener.next_hop.to_string(), "next_hop_up": next }),
+        );
     }
     runtime.block_on(site.scanners.probe());
     let mut scanners = Vec::new();
@@ -53,13 +55,17 @@ pub fn run(options: &Options) -> Answer {
             let _ = write!(out, " ({})", super::shown(detail));
         }
         out.push('\n');
-        scanners.push(json!({ "name": status.name, "place": status.place, "state": status.state.as_str(),
-            "version": status.version, "last_error": status.last_error }));
+        scanners.push(
+            json!({ "name": status.name, "place": status.place, "state": status.state.as_str(),
+            "version": status.version, "last_error": status.last_error }),
+        );
     }
     if config.dns.blocklists.is_empty() {
         out.push_str("off: DNS blocklists (dns.blocklists is empty)\n");
     }
-    out.push_str("not part of this version: SPF, DKIM, DMARC, ARC, Bayes, DNS checks, review page\n");
+    out.push_str(
+        "not part of this version: SPF, DKIM, DMARC, ARC, Bayes, DNS checks, review page\n",
+    );
     let _ = writeln!(out, "storage: local, quarantine in {}", config.quarantine.store.display());
     if options.json {
         let value = json!({ "healthy": healthy, "mode": mode, "listeners": listeners, "scanners": scanners,

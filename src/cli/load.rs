@@ -1,0 +1,74 @@
+//! What every command needs first: the configuration with everything it names, or every mistake in it.
+
+use std::io::Write as _;
+
+use super::{Failure, Options, exit};
+use crate::config::{self, Config, Loaded, Request, render};
+use crate::filters::{Mistake, Severity};
+use crate::quarantine::Quarantine;
+use crate::site::Site;
+
+/// The configuration alone.
+pub fn config(options: &Options) -> Result<Loaded, Failure> {
+    let request = Request::of_process(options.config.clone(), options.set.clone());
+    config::load(&request).map_err(|mistakes| Failure::new(exit::CONFIG, mistakes.to_string()))
+}
+
+/// The configuration and the filters; warnings go to stderr.
+pub fn site(options: &Options, previous: Option<&Site>) -> Result<Site, Failure> {
+    let (site, report) = site_with_report(options, previous)?;
+    let _ = std::io::stderr().lock().write_all(report.as_bytes());
+    Ok(site)
+}
+
+/// The configuration and the filters, and their warnings as text.
+pub fn site_with_report(
+    options: &Options,
+    previous: Option<&Site>,
+) -> Result<(Site, String), Failure> {
+    let loaded = config(options)?;
+    let mut sources = loaded.sources.clone();
+    let shown = |mistakes: &[Mistake], sources: &config::Sources| -> String {
+        mistakes.iter().map(|mistake| render(mistake, sources)).collect()
+    };
+    match Site::load(loaded.config, previous) {
+        Ok((site, mut warnings)) => {
+            let mut all = loaded.warnings;
+            all.append(&mut warnings);
+            add_sources(&mut sources, &all);
+            Ok((site, shown(&all, &sources)))
+        }
+        Err(mistakes) => {
+            add_sources(&mut sources, &mistakes);
+            let errors =
+                mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).count();
+            let text = format!("{}{errors} error(s)\n", shown(&mistakes, &sources));
+            Err(Failure::new(exit::CONFIG, text))
+        }
+    }
+}
+
+/// Lines of rule files are shown too; what cannot be read any more is shown without its line.
+fn add_sources(sources: &mut config::Sources, mistakes: &[Mistake]) {
+    for mistake in mistakes.iter().filter(|mistake| mistake.line > 0) {
+        if let Ok(text) = std::fs::read(&*mistake.file) {
+            sources.add(mistake.file.clone(), text);
+        }
+    }
+}
+
+/// The quarantine, without looking at its files.
+pub fn quarantine(config: &Config) -> Result<Quarantine, Failure> {
+    let folder = config.database.parent().unwrap_or(std::path::Path::new("/"));
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Failure::new(
+            exit::CANNOT_CREATE,
+            format!(
+                "{}: {error}; create it for the user of the service, or set state_dir",
+                folder.display()
+            ),
+        )
+    })?;
+    Quarantine::attach(&config.quarantine, &config.database)
+        .map_err(|error| Failure::new(exit::CANNOT_CREATE, error.to_string()))
+}

@@ -1,0 +1,98 @@
+//! A next hop of our own, for `try` and `bench`: it takes every mail, and keeps or counts it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::mail::Client;
+use crate::smtp::Reply;
+use crate::smtp::body::{BodyReader, Finished};
+use crate::smtp::command::parse;
+use crate::smtp::inbound::{Inbound, Line};
+use crate::smtp::session::{Extensions, Rules, Session, Step};
+use crate::smtp::stream::Stream;
+
+/// The largest mail it takes.
+const MESSAGE_BYTES_MAX: u64 = 200 << 20;
+
+/// What becomes of mails.
+#[derive(Debug, Default)]
+pub struct Sink {
+    /// A Maildir to store them in.
+    pub maildir: Option<PathBuf>,
+    /// Mails taken.
+    pub taken: AtomicU64,
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: TcpListener, sink: Arc<Sink>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        tokio::spawn(session(Stream::tcp(stream), Arc::clone(&sink)));
+    }
+}
+
+async fn session(stream: Stream, sink: Arc<Sink>) {
+    let rules = Rules {
+        lmtp: false,
+        xforward: true,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        recipients_max: 10_000,
+        extensions: Extensions::ALL,
+    };
+    let mut inbound = Inbound::new(stream, Duration::from_secs(300));
+    let mut session = Session::new(rules, Client::default());
+    inbound.say(&Reply::new(220, "nexthop ESMTP"));
+    loop {
+        let Line::Whole(line) = inbound.line().await else { break };
+        match session.step(parse(&line)) {
+            Step::Say(reply) | Step::Reset(reply) => inbound.say(&reply),
+            Step::HangUp(reply) => {
+                inbound.say(&reply);
+                break;
+            }
+            Step::Greeted => inbound.say(&session.greeting()),
+            Step::Mail(mail) => {
+                let ok = Reply::new(250, "2.1.0 Ok");
+                session.sender(mail, &ok);
+                inbound.say(&ok);
+            }
+            Step::Rcpt(rcpt) => {
+                let ok = Reply::new(250, "2.1.5 Ok");
+                session.recipient(rcpt, &ok);
+                inbound.say(&ok);
+            }
+            Step::ReadBody => {
+                inbound.say(&Reply::new(354, "Go ahead"));
+                let mut reader = BodyReader::new(MESSAGE_BYTES_MAX);
+                let until = Instant::now() + Duration::from_secs(300);
+                if inbound.body(&mut reader, until, |_| true).await.is_err() {
+                    return;
+                }
+                session.take_envelope();
+                let Finished::Whole(body) = reader.finish() else { return };
+                inbound.say(&sink.store(&body.octets));
+            }
+        }
+    }
+    inbound.close().await;
+}
+
+impl Sink {
+    fn store(&self, octets: &[u8]) -> Reply {
+        let number = self.taken.fetch_add(1, Ordering::AcqRel);
+        if let Some(maildir) = &self.maildir {
+            let name = format!("{}.{number}.tamis", std::process::id());
+            let (tmp, new) = (maildir.join("tmp").join(&name), maildir.join("new").join(&name));
+            let stored = std::fs::write(&tmp, octets).and_then(|()| std::fs::rename(&tmp, &new));
+            if let Err(error) = stored {
+                return Reply::new(451, format!("4.3.0 {error}"));
+            }
+        }
+        Reply::new(250, format!("2.0.0 Ok: queued as {number:08X}"))
+    }
+}
