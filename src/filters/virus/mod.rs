@@ -36,7 +36,10 @@ use session::Trouble;
 /// The shipped signatures, built into the program.
 #[must_use]
 pub fn shipped() -> Vec<RuleFile> {
-    vec![RuleFile::built_in("filters/virus/eicar.sig", include_bytes!("../../../filters/virus/eicar.sig"))]
+    vec![RuleFile::built_in(
+        "filters/virus/eicar.sig",
+        include_bytes!("../../../filters/virus/eicar.sig"),
+    )]
 }
 
 /// The scanners of one configuration.
