@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use crate::config::{Config, Listener, Mode};
 use crate::delivery::{Memory, loop_guard};
 use crate::explain;
-use crate::filters::{NotRun, Weight};
 use crate::filters::virus::ScannerState;
+use crate::filters::{NotRun, Weight};
 use crate::mail::Envelope;
 use crate::pipeline::{self, Job};
 use crate::policy::{Decision, Identity, Plan, judge, plan};
@@ -104,7 +104,9 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         .recipients
         .iter()
         .zip(&policies)
-        .map(|(recipient, policy)| judge(&report, policy, question.listener.mode, recipient.address()))
+        .map(|(recipient, policy)| {
+            judge(&report, policy, question.listener.mode, recipient.address())
+        })
         .collect();
     let name = &*question.listener.name;
     let mark = loop_guard::mark(&config.hostname, name, envelope, &report.message);
@@ -123,14 +125,23 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         Mode::Enforce => plan(&identity, envelope, &report, &decisions),
         Mode::Observe => plan(&identity, envelope, &Report::only(&report), &untouched(&decisions)),
     };
-    let facts = explain::facts(id.as_str(), question.listener, envelope, &report, &decisions, refusal.as_ref());
+    let facts = explain::facts(
+        id.as_str(),
+        question.listener,
+        envelope,
+        &report,
+        &decisions,
+        refusal.as_ref(),
+    );
     Ok(Examined { id, report, decisions, plan, refusal, facts })
 }
 
 /// True if the original client is one of ours.
 fn is_internal(config: &Config, envelope: &Envelope) -> bool {
     let address = envelope.client.address;
-    address.is_some_and(|address| config.internal_networks.iter().any(|network| network.contains(&address)))
+    address.is_some_and(|address| {
+        config.internal_networks.iter().any(|network| network.contains(&address))
+    })
 }
 
 /// Now, as in RFC 5322 section 3.3, in local time.
@@ -145,8 +156,11 @@ fn count_failures(site: &Site, memory: &Memory, report: &mut Report, received: I
         Some(scanner) => answers_others(site, scanner, received),
         None => true,
     };
-    let Some(missing) =
-        report.not_run.iter().find(|missing| missing.weight == Weight::Required && by_mail(missing)).cloned()
+    let Some(missing) = report
+        .not_run
+        .iter()
+        .find(|missing| missing.weight == Weight::Required && by_mail(missing))
+        .cloned()
     else {
         return;
     };

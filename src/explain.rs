@@ -115,8 +115,10 @@ fn reasons(decision: &Decision) -> Vec<String> {
 /// What gave no answer, and what this version does not check at all: both are named.
 fn not_run(report: &Report) -> Vec<Value> {
     let unbuilt = ["spf", "dkim", "dmarc", "arc", "dnsbl", "bayes"];
-    let unbuilt = unbuilt.iter().map(|check| json!({ "check": check, "why": "not part of this version" }));
-    let missing = |missing: &crate::filters::NotRun| json!({ "check": missing.check, "why": missing.why });
+    let unbuilt =
+        unbuilt.iter().map(|check| json!({ "check": check, "why": "not part of this version" }));
+    let missing =
+        |missing: &crate::filters::NotRun| json!({ "check": missing.check, "why": missing.why });
     report.not_run.iter().map(missing).chain(unbuilt).collect()
 }
 
@@ -167,6 +169,6 @@ pub fn action(action: &TableAction) -> &'static str {
 pub fn header_text(message: &Message, name: &str) -> String {
     let Some(value) = message.value(name) else { return String::new() };
     let value = value.get(..value.len().min(4000)).unwrap_or_default();
-    let text = crate::mime::header_text(value);
+    let text = crate::mime::words::decode(value);
     text.trim().chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -94,7 +94,8 @@ impl Journal {
         };
         let what = if hit.table == "body_checks" { "body" } else { "header" };
         let client = &entry.envelope.client;
-        let address = client.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        let address =
+            client.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
         let to = entry.envelope.recipients.first().map_or("", |recipient| recipient.address());
         let mut line = format!(
             "{}: {word}: {what} {} from {}[{address}]; from=<{}> to=<{}> proto={} helo=<{}>",
@@ -132,7 +133,8 @@ impl Journal {
             }
             let value = clean(&value);
             if value.contains([' ', '"']) {
-                let _ = write!(line, "{key}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+                let _ =
+                    write!(line, "{key}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
             } else {
                 let _ = write!(line, "{key}={value}");
             }
@@ -161,7 +163,9 @@ impl Journal {
         let scans: Vec<Value> = report
             .scans
             .iter()
-            .map(|scan| format!("{}:{}:{}ms", scan.answer, scan.scanner, scan.took.as_millis()).into())
+            .map(|scan| {
+                format!("{}:{}:{}ms", scan.answer, scan.scanner, scan.took.as_millis()).into()
+            })
             .collect();
         let reply = entry.outcome.reply.as_ref().map(ToString::to_string);
         let observed = entry.mode == Mode::Observe;
@@ -211,7 +215,8 @@ impl Journal {
             LogAddresses::Hash => {
                 use sha2::Digest as _;
                 let digest = sha2::Sha256::digest(local.to_lowercase().as_bytes());
-                let short: String = digest.iter().take(5).map(|octet| format!("{octet:02x}")).collect();
+                let short: String =
+                    digest.iter().take(5).map(|octet| format!("{octet:02x}")).collect();
                 format!("{short}@{domain}")
             }
         }

@@ -3,11 +3,19 @@
 //! The rooms stand in the order in which a mail walks through them; `docs/ARCHITECTURE.md` draws the way.
 
 pub mod config;
+pub mod delivery;
+pub mod examine;
+pub mod explain;
 pub mod filters;
+pub mod journal;
 pub mod mail;
+pub mod metrics;
 pub mod mime;
+pub mod pipeline;
 pub mod policy;
 pub mod quarantine;
 pub mod report;
+pub mod server;
+pub mod site;
 pub mod smtp;
 pub mod verdict;

@@ -105,7 +105,10 @@ pub struct Metrics {
 }
 
 fn seconds() -> Histogram {
-    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0])
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0, 120.0,
+    ])
 }
 
 impl Default for Metrics {
@@ -138,18 +141,57 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("connections", "SMTP sessions accepted", self.connections.clone());
         r.register("connections_active", "SMTP sessions now", self.connections_active.clone());
-        r.register("messages", "Mails by verdict and action, each counted once", self.messages.clone());
-        r.register_with_unit("message", "Octets of mails as received", Unit::Bytes, self.message_bytes.clone());
-        r.register("messages_in_flight", "Mails between end of data and reply", self.in_flight.clone());
-        r.register_with_unit("processing_duration", "From end of data to reply", Unit::Seconds, self.duration.clone());
-        r.register_with_unit("stage_duration", "Time of each stage", Unit::Seconds, self.stages.clone());
+        r.register(
+            "messages",
+            "Mails by verdict and action, each counted once",
+            self.messages.clone(),
+        );
+        r.register_with_unit(
+            "message",
+            "Octets of mails as received",
+            Unit::Bytes,
+            self.message_bytes.clone(),
+        );
+        r.register(
+            "messages_in_flight",
+            "Mails between end of data and reply",
+            self.in_flight.clone(),
+        );
+        r.register_with_unit(
+            "processing_duration",
+            "From end of data to reply",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        r.register_with_unit(
+            "stage_duration",
+            "Time of each stage",
+            Unit::Seconds,
+            self.stages.clone(),
+        );
         r.register("scanner_up", "1 if the scanner answers", self.scanner_up.clone());
-        r.register("next_hop_replies", "Replies for recipients by class", self.next_hop_replies.clone());
-        r.register("unscanned_messages", "Mails delivered without a virus scan", self.unscanned.clone());
+        r.register(
+            "next_hop_replies",
+            "Replies for recipients by class",
+            self.next_hop_replies.clone(),
+        );
+        r.register(
+            "unscanned_messages",
+            "Mails delivered without a virus scan",
+            self.unscanned.clone(),
+        );
         r.register("loops_detected", "Mails that came back to their listener", self.loops.clone());
-        r.register("config_last_reload_successful", "1 if the last reload worked", self.reload_successful.clone());
+        r.register(
+            "config_last_reload_successful",
+            "1 if the last reload worked",
+            self.reload_successful.clone(),
+        );
         r.register("panics", "Caught panics, each of them a bug", self.panics.clone());
-        r.register("history_lost", "History rows that could not be written", self.history_lost.clone());
+        r.register(
+            "history_lost",
+            "History rows that could not be written",
+            self.history_lost.clone(),
+        );
         let build = Family::<BuildLabels, Level>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION").to_owned() }).set(1);
         r.register("build_info", "Version", build);
@@ -161,7 +203,9 @@ impl Metrics {
     /// Notes how long the stages of a mail took.
     pub fn note_stages(&self, timing: &[(&'static str, Duration)]) {
         for (stage, took) in timing {
-            self.stages.get_or_create(&StageLabel { stage: (*stage).to_owned() }).observe(took.as_secs_f64());
+            self.stages
+                .get_or_create(&StageLabel { stage: (*stage).to_owned() })
+                .observe(took.as_secs_f64());
         }
     }
 

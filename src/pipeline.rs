@@ -78,7 +78,11 @@ fn unfinished(raw: bytes::Bytes, check: &str, why: &str) -> Report {
     let message = Message { raw, body_start, ..Message::default() };
     Report {
         message: Arc::new(message),
-        not_run: vec![NotRun { check: check.to_owned(), why: why.to_owned(), weight: Weight::Required }],
+        not_run: vec![NotRun {
+            check: check.to_owned(),
+            why: why.to_owned(),
+            weight: Weight::Required,
+        }],
         ..Report::default()
     }
 }
@@ -87,7 +91,9 @@ fn work(site: &Site, job: Job, decoded: oneshot::Sender<Arc<Message>>) -> Report
     let began = Instant::now();
     let limits = mime::Limits { deadline: Some(job.deadline), ..site.config.limits.mime() };
     let mut message = mime::decode(job.body.octets, &limits);
-    for (seen, code) in [(job.body.bare_cr, DefectCode::BareCr), (job.body.bare_lf, DefectCode::BareLf)] {
+    for (seen, code) in
+        [(job.body.bare_cr, DefectCode::BareCr), (job.body.bare_lf, DefectCode::BareLf)]
+    {
         if seen && !message.defects.iter().any(|defect| defect.code == code) {
             message.defects.push(Defect { code, part: String::new(), detail: String::new() });
         }
@@ -130,7 +136,9 @@ fn add(report: &mut Report, outcome: Scanned) {
     report.viruses.extend(outcome.hits);
     report.suspicious.extend(outcome.suspicious);
     report.not_run.extend(outcome.not_run);
-    let took = |name: &str| outcome.scanned_by.iter().find(|(known, _)| known == name).map(|(_, took)| *took);
+    let took = |name: &str| {
+        outcome.scanned_by.iter().find(|(known, _)| known == name).map(|(_, took)| *took)
+    };
     for status in &outcome.status {
         let answer = match &status.result {
             ScanResult::Clean => "clean".to_owned(),

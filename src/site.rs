@@ -28,6 +28,8 @@ pub struct Site {
     pub attachments: Attachments,
     /// Virus scanners.
     pub scanners: Scanners,
+    /// Where neither recipient nor listener names a policy that exists; the loader lets no such listener pass.
+    last_resort: Arc<Policy>,
 }
 
 impl Site {
@@ -35,7 +37,10 @@ impl Site {
     ///
     /// # Errors
     /// Every mistake found, warnings among them, if one is an error.
-    pub fn load(config: Config, previous: Option<&Self>) -> Result<(Self, Vec<Mistake>), Vec<Mistake>> {
+    pub fn load(
+        config: Config,
+        previous: Option<&Self>,
+    ) -> Result<(Self, Vec<Mistake>), Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let files = Files { folder: &config.tables.site_filters };
         let spam = files.with(spam::shipped(), "spam", "cf", &config.spam.rules, &mut mistakes);
@@ -61,12 +66,13 @@ impl Site {
         let (scanners, found) =
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
         mistakes.extend(found);
+        let Some(last_resort) = policies.first().map(Arc::clone) else { return Err(mistakes) };
         if mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
             return Err(mistakes);
         }
         let chooser = Chooser::new(&config);
         let config = Arc::new(config);
-        let site = Self { config, chooser, engine, lists, checks, attachments, scanners };
+        let site = Self { config, chooser, engine, lists, checks, attachments, scanners, last_resort };
         Ok((site, mistakes))
     }
 
@@ -82,11 +88,8 @@ impl Site {
     /// The policy of a recipient: one that claims him, else the listener's.
     #[must_use]
     pub fn policy(&self, address: &str, listener_policy: &str) -> Arc<Policy> {
-        let named = || self.config.policies.get(listener_policy).or(self.config.policies.values().next());
-        self.chooser.find(address).or_else(named).cloned().unwrap_or_else(|| {
-            // A configuration without any policy does not load.
-            Arc::new(Policy::default())
-        })
+        let named = || self.config.policies.get(listener_policy);
+        Arc::clone(self.chooser.find(address).or_else(named).unwrap_or(&self.last_resort))
     }
 }
 
@@ -95,7 +98,10 @@ fn unknown_set(policy: &Policy, set: &str) -> Mistake {
         file: "configuration".into(),
         line: 0,
         column: 0,
-        what: format!("policy.{}.attachments names the rule set `{set}`, which no attachments.toml has", policy.name),
+        what: format!(
+            "policy.{}.attachments names the rule set `{set}`, which no attachments.toml has",
+            policy.name
+        ),
         hint: "write the name of a set in filters/attachments.toml".to_owned(),
         severity: Severity::Error,
     }

@@ -47,6 +47,7 @@ pub fn refusal(message: &Message, listener: &str, mark: &str) -> Option<Reply> {
         ));
     }
     let hops = message.fields("Received").count();
-    (hops > HOPS_MAX)
-        .then(|| Reply::new(554, format!("5.4.6 Reject: Too many hops: {hops} 'Received:' header fields")))
+    (hops > HOPS_MAX).then(|| {
+        Reply::new(554, format!("5.4.6 Reject: Too many hops: {hops} 'Received:' header fields"))
+    })
 }

@@ -58,10 +58,13 @@ impl Memory {
     ) {
         let mut reached = locked(&self.reached);
         make_room(&mut reached);
-        let (since, known) = reached.entry(key.to_owned()).or_insert_with(|| (Instant::now(), HashMap::new()));
+        let (since, known) =
+            reached.entry(key.to_owned()).or_insert_with(|| (Instant::now(), HashMap::new()));
         *since = Instant::now();
         known.extend(
-            replies.filter(|(_, reply)| reply.is_positive()).map(|(to, reply)| (to.to_owned(), reply.clone())),
+            replies
+                .filter(|(_, reply)| reply.is_positive())
+                .map(|(to, reply)| (to.to_owned(), reply.clone())),
         );
         if quarantined {
             known.insert(super::QUARANTINED.to_owned(), Reply::new(250, "2.7.0 Ok, quarantined"));
@@ -156,7 +159,10 @@ mod tests {
     use crate::mail::{Path, Recipient};
 
     fn envelope(ident: &str) -> Envelope {
-        let path = |address: &str| Path { argument: format!("<{address}>").into_bytes(), address: address.into() };
+        let path = |address: &str| Path {
+            argument: format!("<{address}>").into_bytes(),
+            address: address.into(),
+        };
         Envelope {
             client: crate::mail::Client { ident: Some(ident.into()), ..Default::default() },
             sender: path("s@x"),

@@ -18,8 +18,8 @@ use crate::policy::edit;
 use crate::policy::{Delivery, summary};
 use crate::quarantine::{Class, NewEntry, Quarantine, Stored, Trouble};
 use crate::smtp::Reply;
-use crate::smtp::outbound::{Pool, Trouble as NextHopTrouble, What, deliver};
 use crate::smtp::outbound::Transaction;
+use crate::smtp::outbound::{Pool, Trouble as NextHopTrouble, What, deliver};
 
 pub use memory::Memory;
 
@@ -101,7 +101,8 @@ impl Courier {
     ) -> Outcome {
         let count = envelope.recipients.len();
         let waiting = examined.refusal.as_ref().or(examined.plan.wait.as_ref());
-        if let Some(reply) = waiting.filter(|_| mode == Mode::Enforce || examined.refusal.is_some()) {
+        if let Some(reply) = waiting.filter(|_| mode == Mode::Enforce || examined.refusal.is_some())
+        {
             return Outcome::same(reply.clone(), count);
         }
         let key = self.memory.key(envelope, &examined.report.message);
@@ -111,14 +112,18 @@ impl Courier {
             match self.keep(envelope, examined).await {
                 Ok(stored) => outcome.quarantined = Some(stored),
                 Err(trouble) => {
-                    return Outcome::same(quarantine_trouble(&trouble, examined.id.as_str()), count);
+                    return Outcome::same(
+                        quarantine_trouble(&trouble, examined.id.as_str()),
+                        count,
+                    );
                 }
             }
         }
         let mut replies: Vec<Option<Reply>> = examined.plan.replies.clone();
         replies.resize(count, None);
         for delivery in &examined.plan.deliveries {
-            self.one(envelope, examined, delivery, &known, sender, &mut replies, &mut outcome).await;
+            self.one(envelope, examined, delivery, &known, sender, &mut replies, &mut outcome)
+                .await;
         }
         outcome.replies = replies
             .into_iter()
@@ -142,7 +147,8 @@ impl Courier {
         // Whoever got the mail in an earlier try of the client does not get it again.
         let mut delivery = delivery.clone();
         for &index in &delivery.recipients {
-            let address = envelope.recipients.get(index).map_or("", |recipient| recipient.address());
+            let address =
+                envelope.recipients.get(index).map_or("", |recipient| recipient.address());
             if let (Some(reply), Some(slot)) = (known.get(address), replies.get_mut(index)) {
                 *slot = Some(reply.clone());
                 delivery.paths.retain(|path| path.address != address);
@@ -170,7 +176,8 @@ impl Courier {
         };
         let redirected = delivery.paths.len() < delivery.recipients.len();
         for (at, &index) in delivery.recipients.iter().enumerate() {
-            let answer = if redirected { answers.first() } else { answers.get(at).or(answers.first()) };
+            let answer =
+                if redirected { answers.first() } else { answers.get(at).or(answers.first()) };
             if let Some(slot) = replies.get_mut(index) {
                 *slot = answer.cloned();
             }
@@ -205,7 +212,10 @@ impl Courier {
                 let key = memory::digest_of(envelope, message);
                 self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
                 self.memory.refuse(envelope, replies);
-                Reply::new(451, "4.3.0 Some recipients were refused; try again, and each is answered on its own")
+                Reply::new(
+                    451,
+                    "4.3.0 Some recipients were refused; try again, and each is answered on its own",
+                )
             }
             (None, Some(reply)) => reply.clone(),
             _ => {
@@ -224,14 +234,17 @@ fn best(replies: &[Reply]) -> Reply {
     let delivered = |reply: &&Reply| !reply.text().starts_with("2.7.0");
     let held = replies.iter().filter(|reply| !delivered(reply)).count();
     match replies.iter().find(delivered) {
-        Some(reply) if held > 0 => Reply::new(reply.code, format!("{}, but {held} DISCARD", reply.text())),
+        Some(reply) if held > 0 => {
+            Reply::new(reply.code, format!("{}, but {held} DISCARD", reply.text()))
+        }
         Some(reply) => reply.clone(),
         None => replies.first().cloned().unwrap_or_else(|| Reply::new(250, "2.0.0 Ok")),
     }
 }
 
 fn from_next_hop(next_hop: &NextHop, reply: &Reply) -> Reply {
-    let enhanced = reply.enhanced().map_or_else(|| format!("{}.0.0", reply.code / 100), str::to_owned);
+    let enhanced =
+        reply.enhanced().map_or_else(|| format!("{}.0.0", reply.code / 100), str::to_owned);
     Reply::new(reply.code, format!("{enhanced} from MTA({next_hop}): {reply}"))
 }
 
@@ -256,9 +269,11 @@ fn quarantine_trouble(trouble: &Trouble, id: &str) -> Reply {
 fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
     let message = &examined.report.message;
     let text = |name: &str| explain::header_text(message, name);
-    let path = |index: &usize| envelope.recipients.get(*index).map(|recipient| recipient.path.clone());
+    let path =
+        |index: &usize| envelope.recipients.get(*index).map(|recipient| recipient.path.clone());
     let delivered = examined.plan.deliveries.iter().flat_map(|delivery| delivery.recipients.iter());
-    let decision = examined.plan.quarantine.first().and_then(|&index| examined.decisions.get(index));
+    let decision =
+        examined.plan.quarantine.first().and_then(|&index| examined.decisions.get(index));
     let verdict = decision.map_or(crate::verdict::Verdict::Clean, |decision| decision.verdict);
     let mut lines = Vec::new();
     if let Some(decision) = decision {
@@ -273,7 +288,11 @@ fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
         verdict: verdict.as_str().to_owned(),
         sender: envelope.sender.clone(),
         recipients: examined.plan.quarantine.iter().filter_map(path).collect(),
-        all_recipients: envelope.recipients.iter().map(|recipient| recipient.path.clone()).collect(),
+        all_recipients: envelope
+            .recipients
+            .iter()
+            .map(|recipient| recipient.path.clone())
+            .collect(),
         delivered_recipients: delivered.filter_map(path).collect(),
         client_address: envelope.client.address,
         client_name: envelope.client.name.clone(),

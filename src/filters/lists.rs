@@ -200,9 +200,8 @@ impl Reader {
             "unblacklist_from" | "unblocklist_from" => {
                 words.for_each(|word| self.remove(word, true))
             }
-            key if !key.contains(['@', '.', '*', '?'])
-                && (key.contains("list_") || key.contains('_')) =>
-            {
+            // No domain has an underscore and no dot: this is a directive of SpamAssassin's.
+            key if key.contains('_') && !key.contains(['@', '.', '*', '?']) => {
                 let what = format!("`{first}` is not built yet; the line is not used");
                 self.tell(
                     source,

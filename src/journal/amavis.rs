@@ -14,8 +14,9 @@ pub fn lines(entry: &Entry<'_>, address: impl Fn(&str) -> String) -> Vec<String>
     let passed = |index: &usize| {
         let decision = entry.examined.decisions.get(*index);
         let reply = entry.outcome.replies.get(*index);
-        decision.is_some_and(|decision| decision.action.delivers() || entry.mode == crate::config::Mode::Observe)
-            && reply.is_some_and(crate::smtp::Reply::is_positive)
+        decision.is_some_and(|decision| {
+            decision.action.delivers() || entry.mode == crate::config::Mode::Observe
+        }) && reply.is_some_and(crate::smtp::Reply::is_positive)
     };
     let (delivered, blocked): (Vec<usize>, Vec<usize>) = (0..count).partition(passed);
     [(true, delivered), (false, blocked)]
@@ -25,12 +26,19 @@ pub fn lines(entry: &Entry<'_>, address: impl Fn(&str) -> String) -> Vec<String>
         .collect()
 }
 
-fn line(entry: &Entry<'_>, passed: bool, who: &[usize], address: &impl Fn(&str) -> String) -> String {
+fn line(
+    entry: &Entry<'_>,
+    passed: bool,
+    who: &[usize],
+    address: &impl Fn(&str) -> String,
+) -> String {
     let (examined, envelope) = (entry.examined, entry.envelope);
     let decision = who.first().and_then(|&index| examined.decisions.get(index));
     let mut out = format!("({}) ", examined.id.as_str());
     out.push_str(if passed { "Passed " } else { "Blocked " });
-    out.push_str(&decision.map_or_else(|| "CLEAN".to_owned(), |decision| category(entry, decision, passed)));
+    out.push_str(
+        &decision.map_or_else(|| "CLEAN".to_owned(), |decision| category(entry, decision, passed)),
+    );
     let _ = write!(out, " {{{}}},", actions(entry, who));
     if entry.internal {
         out.push_str(" LOCAL");
@@ -42,7 +50,12 @@ fn line(entry: &Entry<'_>, passed: bool, who: &[usize], address: &impl Fn(&str) 
         .filter_map(|&index| envelope.recipients.get(index))
         .map(|recipient| format!("<{}>", address(recipient.address())))
         .collect();
-    let _ = write!(out, " [{client}]{port} <{}> -> {}", address(&envelope.sender.address), to.join(","));
+    let _ = write!(
+        out,
+        " [{client}]{port} <{}> -> {}",
+        address(&envelope.sender.address),
+        to.join(",")
+    );
     if let Some(stored) = &entry.outcome.quarantined {
         let _ = write!(out, ", quarantine: {}", stored.file);
     }
@@ -61,7 +74,8 @@ fn line(entry: &Entry<'_>, passed: bool, who: &[usize], address: &impl Fn(&str) 
         examined.report.message.raw.len()
     );
     if passed {
-        let ids: Vec<&str> = entry.outcome.accepted.iter().filter_map(|text| queued_as(text)).collect();
+        let ids: Vec<&str> =
+            entry.outcome.accepted.iter().filter_map(|text| queued_as(text)).collect();
         if !ids.is_empty() {
             let _ = write!(out, ", queued_as: {}", ids.join("/"));
         }
@@ -72,7 +86,11 @@ fn line(entry: &Entry<'_>, passed: bool, who: &[usize], address: &impl Fn(&str) 
 
 fn category(entry: &Entry<'_>, decision: &Decision, passed: bool) -> String {
     let report = &entry.examined.report;
-    let names = || summary(report, decision).split_once(": ").map_or(String::new(), |(_, names)| names.to_owned());
+    let names = || {
+        summary(report, decision)
+            .split_once(": ")
+            .map_or(String::new(), |(_, names)| names.to_owned())
+    };
     let decided = matches!(decision.action, Action::Pass | Action::Tag);
     if !passed && decided {
         return "MTA-BLOCKED".to_owned();
@@ -101,7 +119,11 @@ fn actions(entry: &Entry<'_>, who: &[usize]) -> String {
             _ if refused => "Rejected",
             Action::Pass => "Relayed",
             Action::Tag => "RelayedTagged",
-            Action::Quarantine | Action::Discard | Action::Reject | Action::Bounce | Action::Defer => "Discarded",
+            Action::Quarantine
+            | Action::Discard
+            | Action::Reject
+            | Action::Bounce
+            | Action::Defer => "Discarded",
         };
         let local = entry.local.get(index).copied().unwrap_or(true);
         let direction = match (entry.internal, local) {

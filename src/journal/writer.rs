@@ -34,7 +34,9 @@ impl Target {
     pub fn open(target: &LogTarget) -> io::Result<Self> {
         let place = match target {
             LogTarget::Stderr => Place::Stderr,
-            LogTarget::File(path) => Place::File(OpenOptions::new().create(true).append(true).open(path)?),
+            LogTarget::File(path) => {
+                Place::File(OpenOptions::new().create(true).append(true).open(path)?)
+            }
             LogTarget::Syslog => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect("/dev/log")?;
@@ -70,7 +72,8 @@ impl Target {
             Place::Stderr => io::stderr().lock().write_all(text.as_bytes()),
             Place::File(file) => file.write_all(text.as_bytes()),
             Place::Syslog(socket) => {
-                let line = format!("<{PRIORITY}>tamis[{}]: {}", std::process::id(), text.trim_end());
+                let line =
+                    format!("<{PRIORITY}>tamis[{}]: {}", std::process::id(), text.trim_end());
                 socket.send(line.as_bytes()).map(|_| ())
             }
         };

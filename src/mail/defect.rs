@@ -129,6 +129,8 @@ defect_codes! {
     TooManyOctets = "too-many-octets",
     /// An archive member unpacks to more than the limit's multiple of its packed size.
     TooHighRatio = "too-high-ratio",
+    /// The time for the mail was over before all of it was decoded; no limit of size, and no fault of the mail.
+    DeadlineOver = "deadline-over",
 }
 
 impl DefectCode {

@@ -1,7 +1,39 @@
-//! Octets to [`Message`](crate::mail::Message), once.
+//! Octets to [`Message`], once.
+//!
+//! The walk has an explicit stack, never recursion; each body is searched once for each of its boundaries; depth,
+//! parts, fields, parameters, members and unpacked octets have limits ([`Limits`]), and so has time. Where readers of
+//! mail differ (two boundaries, two transfer encodings, …) every plausible reading is decoded: the first one as the
+//! part itself, the others as further children whose path ends in `readingN`.
 
+mod archive;
+mod budget;
+mod charset;
+mod facts;
+mod field;
+mod header;
 pub mod html;
+pub mod kind;
 mod limits;
+mod links;
+mod multipart;
 pub mod names;
+mod transfer;
+mod walk;
+pub mod words;
 
 pub use limits::Limits;
+
+use bytes::Bytes;
+
+use crate::mail::Message;
+
+/// Decodes a message. It cannot fail: what is odd becomes a [`Defect`](crate::mail::Defect) in it.
+///
+/// Line ends may be CRLF, LF, or CR alone. Where nothing had to be decoded, the data of parts are slices of `raw`.
+#[must_use]
+pub fn decode(raw: Bytes, limits: &Limits) -> Message {
+    walk::Walk::new(raw, limits).run()
+}
+
+#[cfg(test)]
+mod tests;

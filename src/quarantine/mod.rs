@@ -250,7 +250,6 @@ impl Quarantine {
 
 impl Inner {
     fn store(&self, mut entry: NewEntry) -> Result<Stored, Trouble> {
-        // Some next hops list a recipient twice; both rows are kept, as the envelope has them.
         if entry.all_recipients.is_empty() {
             entry.all_recipients.clone_from(&entry.recipients);
         }

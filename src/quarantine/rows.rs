@@ -1,5 +1,7 @@
 //! Mails as rows of the index.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -96,13 +98,11 @@ fn insert_recipients(connection: &Connection, row: i64, entry: &NewEntry) -> Res
     )?;
     let held = entry.recipients.iter().map(|path| (path, CopyState::Held));
     let delivered = entry.delivered_recipients.iter().map(|path| (path, CopyState::Delivered));
-    let rest = entry
-        .all_recipients
-        .iter()
-        .filter(|path| !entry.recipients.contains(path))
-        .filter(|path| !entry.delivered_recipients.contains(path))
-        .map(|path| (path, CopyState::Refused));
-    for (n, (path, state)) in held.chain(delivered).chain(rest).enumerate() {
+    let rest = entry.all_recipients.iter().map(|path| (path, CopyState::Refused));
+    // One row an address, even if a client named it twice: a release must not send twice.
+    let mut seen = HashSet::new();
+    let once = held.chain(delivered).chain(rest).filter(|(path, _)| seen.insert(&path.address));
+    for (n, (path, state)) in once.enumerate() {
         insert.execute(params![row, to_i64(n), path.address, path.argument, state.as_str()])?;
     }
     Ok(())

@@ -36,7 +36,8 @@ CREATE TABLE mails (
   score INTEGER                     -- thousandths of a point
 ) STRICT;
 CREATE INDEX mails_time ON mails (time, row);
-CREATE INDEX mails_state ON mails (state, class, time);
+CREATE INDEX mails_class ON mails (class, time, row);
+CREATE INDEX mails_state ON mails (state, state_time);
 CREATE INDEX mails_message_id ON mails (message_id);
 CREATE TABLE mail_facts (mail INTEGER PRIMARY KEY, facts TEXT NOT NULL) STRICT;
 CREATE TABLE recipients (

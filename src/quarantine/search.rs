@@ -9,6 +9,7 @@ use jiff::{Timestamp, civil};
 use rusqlite::types::Value;
 
 use super::entry::Class;
+use super::id::{id_in, is_id};
 use crate::filters::Score;
 
 /// More terms are refused: each costs time on every row.
@@ -43,9 +44,13 @@ struct Term {
 enum Test {
     /// A pattern of LIKE for any of these columns.
     Text(&'static [&'static str], String),
+    /// The whole value, which an index finds at once.
+    Exact(&'static str, String),
     Recipient(String),
     /// A word in any text that the list shows.
     Word(String),
+    /// A word that has the form of an id.
+    WordOrId(String, String),
     Class(Class),
     /// Inclusive, in the column's unit.
     Number(&'static str, Option<i64>, Option<i64>),
@@ -75,6 +80,9 @@ impl Search {
             };
             let test = match &word.field {
                 Some(_) => test(field, &word.text),
+                None if is_id(&word.text) => {
+                    Ok(Test::WordOrId(pattern(&word.text), word.text.clone()))
+                }
                 None => Ok(Test::Word(pattern(&word.text))),
             };
             let test = test.map_err(|message| SearchError { column: word.column, message })?;
@@ -114,12 +122,22 @@ impl Test {
     fn push_sql(&self, sql: &mut String, values: &mut Vec<Value>, now: i64) {
         match self {
             Self::Text(columns, pattern) => push_like(sql, values, columns, pattern),
+            Self::Exact(column, value) => {
+                sql.push_str(column);
+                sql.push_str(" = ?");
+                values.push(Value::Text(value.clone()));
+            }
             Self::Recipient(pattern) => {
                 sql.push_str(LIKE_RECIPIENT);
                 values.push(Value::Text(pattern.clone()));
             }
+            Self::WordOrId(pattern, id) => {
+                Self::Exact("id", id.clone()).push_sql(sql, values, now);
+                sql.push_str(" OR ");
+                Self::Word(pattern.clone()).push_sql(sql, values, now);
+            }
             Self::Word(pattern) => {
-                let columns = ["subject", "from_header", "sender", "message_id", "id", "verdict"];
+                let columns = ["subject", "from_header", "sender", "message_id"];
                 push_like(sql, values, &columns, pattern);
                 sql.push_str(" OR ");
                 sql.push_str(LIKE_RECIPIENT);
@@ -150,14 +168,22 @@ impl Test {
     }
 }
 
+const NULLABLE: [&str; 4] = ["queue_id", "client_address", "client_name", "helo"];
+
 fn push_like(sql: &mut String, values: &mut Vec<Value>, columns: &[&str], pattern: &str) {
     for (n, column) in columns.iter().enumerate() {
         if n > 0 {
             sql.push_str(" OR ");
         }
-        sql.push_str("coalesce(");
-        sql.push_str(column);
-        sql.push_str(", '') LIKE ? ESCAPE '\\'");
+        // A column without a value must be no match, and not unknown, or `-` before the term finds nothing.
+        if NULLABLE.contains(column) {
+            sql.push_str("coalesce(");
+            sql.push_str(column);
+            sql.push_str(", '')");
+        } else {
+            sql.push_str(column);
+        }
+        sql.push_str(" LIKE ? ESCAPE '\\'");
         values.push(Value::Text(pattern.to_owned()));
     }
 }
@@ -242,7 +268,11 @@ fn test(field: &str, text: &str) -> Result<Test, String> {
             Test::Text(&["sender"], format!("%@{}", escaped(text).replace('*', "%")))
         }
         "subject" => Test::Text(&["subject"], pattern(text)),
-        "id" => Test::Text(&["id"], pattern(super::id::id_in(text))),
+        "id" if is_id(id_in(text)) => Test::Exact("id", id_in(text).to_owned()),
+        "id" => Test::Text(&["id"], pattern(text)),
+        "mid" if text.starts_with('<') && text.ends_with('>') && !text.contains('*') => {
+            Test::Exact("message_id", text.to_owned())
+        }
         "mid" => Test::Text(&["message_id"], pattern(text)),
         "qid" => Test::Text(&["queue_id"], pattern(text)),
         "ip" => Test::Text(&["client_address"], pattern(text)),
@@ -390,8 +420,13 @@ mod tests {
         check("to:*@example.org", "address LIKE ?", 1);
         check("score:>5 age:<3d", "time >= ?", 2);
         check("size:1KB..10MB", "size >= ? AND size <= ?", 2);
-        check("\"two words\" is:open", "state = ?", 8);
+        check("\"two words\" is:open", "state = ?", 6);
+        check("VO57UrVC_Rxf", "id = ?", 6);
+        check("-helo:x", "NOT (coalesce(helo, '')", 1);
         check("subject:\"a: b\"", "subject", 1);
+        check("id:V/virus-VO57UrVC_Rxf", "id = ?", 1);
+        check("id:VO57", "id LIKE ?", 1);
+        check("mid:<a@b>", "message_id = ?", 1);
         check("is:deleted", "mails.state = 'deleted'", 0);
     }
 

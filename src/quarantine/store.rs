@@ -6,10 +6,12 @@
 //! Whoever writes a file keeps it locked (flock) until the index has its row. The kernel drops the lock when the
 //! process dies, so that another process can tell a file left over from one that is still being written.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
@@ -27,10 +29,13 @@ const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
 
 /// The folder with the files.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
     free_octets_min: u64,
+    /// Folders whose own entry is known to be on the disk. That one exists is not enough: whoever created it a moment
+    /// ago may not have synced it yet.
+    durable: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A file that is on the disk; locked as long as this lives.
@@ -44,7 +49,11 @@ pub(super) struct Written {
 impl Files {
     pub fn open(root: &Path, free_octets_min: u64) -> Result<Self, Trouble> {
         make_folder(root)?;
-        Ok(Self { root: root.to_path_buf(), free_octets_min })
+        for above in root.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            // We may not be allowed to open what is not ours; that was not created by us either.
+            let _ = sync_folder(above);
+        }
+        Ok(Self { root: root.to_path_buf(), free_octets_min, durable: Mutex::default() })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -68,10 +77,7 @@ impl Files {
         let name = file_name(class, id);
         let path = self.path(&name);
         let folder = path.parent().unwrap_or(&self.root);
-        if !folder.is_dir() {
-            make_folder(folder)?;
-            sync_folder(&self.root)?;
-        }
+        self.make_durable(folder)?;
         let temporary = Temporary(folder.join(format!("{TEMPORARY}{id}")));
         let file = create(&temporary.0)?;
         write_message(&file, block, raw, ends)
@@ -91,6 +97,17 @@ impl Files {
         }
         let octets = file.metadata().map_or(octets, |data| data.len());
         Ok(Written { name, octets, _lock: file })
+    }
+
+    fn make_durable(&self, folder: &Path) -> Result<(), Trouble> {
+        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(folder);
+        if !known || !folder.is_dir() {
+            make_folder(folder)?;
+            sync_folder(&self.root)?;
+            let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+            durable.insert(folder.to_path_buf());
+        }
+        Ok(())
     }
 
     fn check_space(&self, octets: u64) -> Result<(), Trouble> {

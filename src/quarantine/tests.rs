@@ -391,7 +391,8 @@ const CHILD: &str = "TAMIS_TEST_QUARANTINE";
 #[tokio::test]
 #[ignore = "is the other process of the two tests below"]
 async fn child() {
-    let folder = PathBuf::from(std::env::var_os(CHILD).unwrap());
+    // Without its parent it has nothing to do.
+    let Some(folder) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
     let config = config::Quarantine {
         store: folder.join("quarantine"),
         keep: BTreeMap::new(),
@@ -476,4 +477,58 @@ fn a_file_that_cannot_be_written_whole_is_no_space_and_leaves_nothing() {
         files += fs::read_dir(folder.unwrap().path()).unwrap().count();
     }
     assert_eq!(files, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures; takes a minute"]
+async fn measure_storing_and_a_million_mails() {
+    let house = House::new();
+    let body = b"Subject: x\r\n\r\nsome words of a body\r\n".repeat(150);
+    for parallel in [1, 20] {
+        let started = std::time::Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..parallel {
+            let (quarantine, body) = (house.quarantine.clone(), body.clone());
+            tasks.spawn(async move {
+                for _ in 0..1000 / parallel {
+                    quarantine.store(entry(&body)).await.unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+        let rate = 1000.0 / started.elapsed().as_secs_f64();
+        println!("{parallel} at once: {rate:.0} mails/s");
+    }
+    house.execute(
+        "INSERT INTO mails (id, file, file_octets, class, verdict, time, state_time, sender,
+           sender_argument, from_header, subject, message_id, size, score)
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000000)
+         SELECT printf('%012d', n), 'x', 1000, 'spam', 'spam', n * 1000, 0,
+           'user' || n || '@example.com', x'', 'Some Name <user' || n || '@example.com>',
+           'A subject with some words ' || n, '<' || n || '@mail.example.com>', 1000, n % 20000
+         FROM n;
+         INSERT INTO recipients (mail, n, address, argument, state)
+           SELECT row, 0, 'r' || (row % 1000) || '@example.org', x'', 'held' FROM mails
+           WHERE file = 'x'",
+    );
+    for query in [
+        "",
+        "class:spam score:>5",
+        "class:virus",
+        "to:r7@example.org",
+        "to:nobody",
+        "subject:needle",
+        "needle",
+        "on:1970-01-05",
+        "id:000000000007",
+        "mid:77777@mail",
+        "mid:<77777@mail.example.com>",
+        "is:open score:>19.99",
+    ] {
+        let search = Search::parse(query).unwrap();
+        house.quarantine.list(&search, 50).unwrap();
+        let started = std::time::Instant::now();
+        let found = house.quarantine.list(&search, 50).unwrap().len();
+        println!("{query:?}: {found} in {:?}", started.elapsed());
+    }
 }

@@ -17,12 +17,12 @@ use crate::metrics::{ClassLabels, ListenerLabel, MailLabels, ReasonLabel};
 use crate::policy::is_local;
 use crate::quarantine::HistoryRow;
 use crate::site::Site;
+use crate::smtp::Reply;
 use crate::smtp::body::{Body, BodyReader, Finished};
 use crate::smtp::command::parse;
 use crate::smtp::inbound::{Broken, Inbound, Line};
 use crate::smtp::session::{Extensions, Rules, Session, Step};
 use crate::smtp::stream::Stream;
-use crate::smtp::Reply;
 
 /// A body must be there in this time, however the client cuts it.
 const BODY_TIME: Duration = Duration::from_mins(10);
@@ -107,24 +107,23 @@ impl Connection<'_> {
             let is_data = matches!(command, Ok(crate::smtp::command::Command::Data));
             let is_bdat = matches!(command, Ok(crate::smtp::command::Command::NotOffered("BDAT")));
             if let Some(upstream) = &mut self.upstream {
-                upstream.deadline = tokio::time::Instant::now() + self.server.site.load().config.limits.deadline;
+                upstream.deadline =
+                    tokio::time::Instant::now() + self.server.site.load().config.limits.deadline;
             }
             let step = self.session.step(command);
-            let go_on = self.take(step).await;
+            let refused = (is_data || is_bdat) && !matches!(step, Step::ReadBody);
+            if !self.take(step).await {
+                return;
+            }
             // What follows a refused DATA or BDAT in the same packet is content: it must not be run as commands.
-            if !go_on || ((is_data || is_bdat) && self.session.envelope().is_none() && self.refused_with_content()) {
+            if refused && self.inbound.has_input() {
+                self.inbound.say(&Reply::new(
+                    421,
+                    "4.5.0 Content after a refused command, closing channel",
+                ));
                 return;
             }
         }
-    }
-
-    /// True, with 421 said, if DATA or BDAT was refused and octets that belong to it wait already.
-    fn refused_with_content(&mut self) -> bool {
-        if self.inbound.has_input() && !self.inbound.said_data() {
-            self.inbound.say(&Reply::new(421, "4.5.0 Content after a refused command, closing channel"));
-            return true;
-        }
-        false
     }
 
     /// Carries out a step. False ends the session.
@@ -187,7 +186,7 @@ impl Connection<'_> {
 
     async fn data(&mut self) -> bool {
         let site = self.server.site.load_full();
-        self.inbound.say_data();
+        self.inbound.say(&Reply::new(354, "End data with <CR><LF>.<CR><LF>"));
         let mut share = self.server.budget.share();
         let mut room = true;
         let mut reader = BodyReader::new(site.config.limits.message_bytes_max);
@@ -263,7 +262,10 @@ impl Connection<'_> {
         metrics.in_flight.get_or_create(&label).dec();
         drop(share);
         let Some(outcome) = outcome else {
-            tracing::info!(listener = &*self.listener.name, "the client was gone before the verdict; nothing was done");
+            tracing::info!(
+                listener = &*self.listener.name,
+                "the client was gone before the verdict; nothing was done"
+            );
             return false;
         };
         let reply = outcome.reply.clone().unwrap_or_else(|| Reply::try_again("no reply"));
@@ -316,11 +318,12 @@ impl Connection<'_> {
         took: Duration,
     ) {
         let config = &site.config;
-        let local = |recipient: &crate::mail::Recipient| is_local(&config.local_domains, recipient.address());
-        let internal = envelope
-            .client
-            .address
-            .is_some_and(|address| config.internal_networks.iter().any(|network| network.contains(&address)));
+        let local = |recipient: &crate::mail::Recipient| {
+            is_local(&config.local_domains, recipient.address())
+        };
+        let internal = envelope.client.address.is_some_and(|address| {
+            config.internal_networks.iter().any(|network| network.contains(&address))
+        });
         self.server.journal.load().mail(&Entry {
             listener: &self.listener.name,
             listener_mode: self.listener.mode,
@@ -343,7 +346,9 @@ impl Connection<'_> {
         let label = ListenerLabel { listener: listener.clone() };
         metrics.duration.get_or_create(&label).observe(took.as_secs_f64());
         metrics.note_stages(&examined.report.timing);
-        let text = |key: &str| examined.facts.get(key).and_then(|value| value.as_str()).unwrap_or("").to_owned();
+        let text = |key: &str| {
+            examined.facts.get(key).and_then(|value| value.as_str()).unwrap_or("").to_owned()
+        };
         let first = examined.decisions.first();
         let delivered = !outcome.accepted.is_empty();
         metrics
@@ -357,7 +362,10 @@ impl Connection<'_> {
             .inc();
         for reply in &outcome.replies {
             let class = format!("{}xx", reply.code / 100);
-            metrics.next_hop_replies.get_or_create(&ClassLabels { listener: listener.clone(), class }).inc();
+            metrics
+                .next_hop_replies
+                .get_or_create(&ClassLabels { listener: listener.clone(), class })
+                .inc();
         }
         if delivered && !examined.report.is_virus_scanned() {
             let wanted = examined
@@ -397,7 +405,11 @@ fn history(envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> Histo
         queue_id: envelope.client.ident.clone(),
         message_id: explain::header_text(&examined.report.message, "Message-ID"),
         sender: envelope.sender.address.clone(),
-        recipients: envelope.recipients.iter().map(|recipient| recipient.address().to_owned()).collect(),
+        recipients: envelope
+            .recipients
+            .iter()
+            .map(|recipient| recipient.address().to_owned())
+            .collect(),
         verdict,
         action,
         score: examined.report.score,

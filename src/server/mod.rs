@@ -75,7 +75,10 @@ pub async fn bind(config: &Config) -> io::Result<Vec<Bound>> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
         let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("listener {} on {}: {error}", listener.name, listener.listen))
+            io::Error::new(
+                error.kind(),
+                format!("listener {} on {}: {error}", listener.name, listener.listen),
+            )
         };
         let (socket, address) = match &listener.listen {
             Address::Tcp(address) => {
@@ -88,7 +91,10 @@ pub async fn bind(config: &Config) -> io::Result<Vec<Bound>> {
                 if path.exists() && tokio::net::UnixStream::connect(path).await.is_err() {
                     std::fs::remove_file(path).map_err(named)?;
                 }
-                (Socket::Unix(UnixListener::bind(path).map_err(named)?), format!("unix:{}", path.display()))
+                (
+                    Socket::Unix(UnixListener::bind(path).map_err(named)?),
+                    format!("unix:{}", path.display()),
+                )
             }
         };
         bound.push(Bound { name: Arc::clone(&listener.name), socket, address });
@@ -125,7 +131,8 @@ impl Server {
         }
         let chores = tokio::spawn(Arc::clone(self).chores());
         while accepting.join_next().await.is_some() {}
-        let everyone = u32::try_from(self.site.load().config.limits.connections.max(1)).unwrap_or(u32::MAX);
+        let everyone =
+            u32::try_from(self.site.load().config.limits.connections.max(1)).unwrap_or(u32::MAX);
         if tokio::time::timeout(DRAIN, self.sessions.acquire_many(everyone)).await.is_err() {
             tracing::warn!("sessions were still open at the end; their mail stays with the client");
         }
@@ -154,7 +161,9 @@ impl Server {
         {
             restart.push("limits.concurrency and limits.connections".to_owned());
         }
-        if old.config.quarantine.store != site.config.quarantine.store || old.config.database != site.config.database {
+        if old.config.quarantine.store != site.config.quarantine.store
+            || old.config.database != site.config.database
+        {
             restart.push("quarantine.store and database.url".to_owned());
         }
         if old.config.metrics != site.config.metrics {
@@ -190,7 +199,10 @@ impl Server {
     async fn session(self: Arc<Self>, name: Arc<str>, stream: Stream, peer: IpAddr) {
         let site = self.site.load_full();
         // A listener that a reload took away keeps its socket until the restart, but gets no mail.
-        let Some(listener) = site.config.listeners.iter().find(|listener| listener.name == name) else { return };
+        let Some(listener) = site.config.listeners.iter().find(|listener| listener.name == name)
+        else {
+            return;
+        };
         let label = ListenerLabel { listener: name.to_string() };
         self.metrics.connections.get_or_create(&label).inc();
         let allowed = matches!(listener.listen, Address::Unix(_))
@@ -229,7 +241,10 @@ impl Server {
             for status in site.scanners.status() {
                 let up = i64::from(status.state == ScannerState::Up);
                 if status.state != ScannerState::Off {
-                    self.metrics.scanner_up.get_or_create(&ScannerLabel { scanner: status.name }).set(up);
+                    self.metrics
+                        .scanner_up
+                        .get_or_create(&ScannerLabel { scanner: status.name })
+                        .set(up);
                 }
             }
             let lost = self.courier.quarantine.history_lost();

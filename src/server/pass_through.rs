@@ -9,8 +9,8 @@ use crate::delivery::{ByPool, Sender};
 use crate::mail::{Client, Path};
 use crate::policy::Delivery;
 use crate::smtp::Reply;
-use crate::smtp::outbound::{Connection, Pool, Stage, Trouble, What, argument_for, impossible};
 use crate::smtp::outbound::Transaction;
+use crate::smtp::outbound::{Connection, Pool, Stage, Trouble, What, argument_for, impossible};
 use crate::smtp::session::Extensions;
 
 /// The next hop's side of a session.
@@ -187,7 +187,8 @@ impl Sender for Upstream<'_> {
         }
         // Recipients get different mails: each group needs a transaction of its own.
         self.reset().await;
-        let mut by_pool = ByPool { pool: self.pool, next_hop: self.next_hop, deadline: self.deadline };
+        let mut by_pool =
+            ByPool { pool: self.pool, next_hop: self.next_hop, deadline: self.deadline };
         by_pool.send(client, sender, delivery, pieces).await
     }
 

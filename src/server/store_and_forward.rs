@@ -18,7 +18,9 @@ pub fn rcpt(courier: &Courier, session: &Session, rcpt: &RcptCommand) -> Reply {
     let refusal = session
         .envelope()
         .and_then(|envelope| courier.memory.refusal(envelope, &rcpt.path.address));
-    refusal.unwrap_or_else(|| Reply::new(250, format!("2.1.5 Recipient <{}> OK", shown(&rcpt.path.address))))
+    refusal.unwrap_or_else(|| {
+        Reply::new(250, format!("2.1.5 Recipient <{}> OK", shown(&rcpt.path.address)))
+    })
 }
 
 /// An address in a reply of ours: a long one would make the line longer than a client must take.

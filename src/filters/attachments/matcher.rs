@@ -3,34 +3,15 @@
 //! `name:GLOB,GLOB` · `name:/REGEX/` · `ext:exe,scr` · `type:…` `real:…` `declared:…` · `is:encrypted` · `in:archive`;
 //! a `-` before a condition turns it around. A value with blanks stands in double quotes.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
+use super::facts::Facts;
+use super::glob::{compile, glob_regex, list};
 use crate::mail::PartFlag;
 
-/// Octets of one compiled pattern.
-const COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The classes that [`FileType::class`](crate::mail::FileType) knows.
 const CLASSES: [&str; 9] =
     ["executable", "script", "archive", "document", "image", "text", "audio", "video", "data"];
-
-/// What a part is, as far as rules ask.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    /// Every candidate form of every name.
-    pub names: Vec<String>,
-    pub declared: String,
-    pub types: Vec<Type>,
-    pub flags: Vec<PartFlag>,
-    pub in_archive: bool,
-}
-
-/// A type by content.
-#[derive(Debug, Clone)]
-pub(super) struct Type {
-    pub short: String,
-    pub class: String,
-    pub mime: String,
-}
 
 /// A `match`, compiled.
 #[derive(Debug)]
@@ -185,7 +166,7 @@ fn extension(name: &str) -> Option<String> {
     name.rsplit_once('.').map(|(_, ext)| ext.trim().to_lowercase())
 }
 
-fn flag(name: &str) -> Result<PartFlag, (String, String)> {
+pub(super) fn flag(name: &str) -> Result<PartFlag, (String, String)> {
     use PartFlag::{Embedded, Encrypted, Macro, Unscannable};
     [Encrypted, Unscannable, Embedded, Macro]
         .into_iter()
@@ -217,91 +198,8 @@ fn letters_apart(one: &str, other: &str) -> usize {
     ('a'..='z').map(|letter| count(one, letter).abs_diff(count(other, letter))).sum()
 }
 
-fn compile(regex: &str) -> Result<Regex, (String, String)> {
-    RegexBuilder::new(regex)
-        .case_insensitive(true)
-        .dot_matches_new_line(true)
-        .size_limit(COMPILED_BYTES_MAX)
-        .build()
-        .map_err(|error| {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            (
-                format!("the pattern cannot be read: {}", last.trim_start_matches("error: ")),
-                String::new(),
-            )
-        })
-}
-
-/// `*.{lnk,iso}` as a regular expression over the whole name: `*`, `?`, `[…]` and braces are special.
-fn glob_regex(glob: &str) -> String {
-    let mut out = String::from(r"\A(?:");
-    let mut braces = 0usize;
-    let mut characters = glob.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '*' => out.push_str(".*"),
-            '?' => out.push('.'),
-            '{' => {
-                braces += 1;
-                out.push_str("(?:");
-            }
-            '}' if braces > 0 => {
-                braces -= 1;
-                out.push(')');
-            }
-            ',' if braces > 0 => out.push('|'),
-            '[' => match characters.as_str().split_once(']') {
-                Some((set, rest)) if !set.is_empty() => {
-                    let (caret, set) = match set.strip_prefix(['!', '^']) {
-                        Some(set) => ("^", set),
-                        None => ("", set),
-                    };
-                    out.push('[');
-                    out.push_str(caret);
-                    for member in set.chars() {
-                        if matches!(member, '[' | '\\' | '&' | '~' | '^') {
-                            out.push('\\');
-                        }
-                        out.push(member);
-                    }
-                    out.push(']');
-                    characters = rest.chars();
-                }
-                _ => out.push_str(r"\["),
-            },
-            other => out.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    // An open brace is left for the compiler to refuse.
-    out.push_str(r")\z");
-    out
-}
-
-/// Splits at commas outside of braces.
-fn list(value: &str) -> Vec<String> {
-    let mut items = vec![String::new()];
-    let mut depth = 0usize;
-    for c in value.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                items.push(String::new());
-                continue;
-            }
-            _ => {}
-        }
-        if let Some(item) = items.last_mut() {
-            item.push(c);
-        }
-    }
-    items.retain(|item| !item.is_empty());
-    items
-}
-
 /// Words with their offsets; double quotes keep blanks inside.
-pub(super) fn words(text: &str) -> Vec<(usize, String)> {
+fn words(text: &str) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
     let mut quoted = false;
     let mut open = false;
@@ -323,49 +221,9 @@ pub(super) fn words(text: &str) -> Vec<(usize, String)> {
     words
 }
 
-/// An example: a file name, and behind it facts written as conditions are: `setup.bin type:exe-ms is:encrypted`.
-pub(super) fn example(text: &str) -> Facts {
-    let mut facts = Facts::default();
-    let mut name = text;
-    while let Some((before, last)) =
-        name.rsplit_once(' ').or((!name.is_empty()).then_some(("", name)))
-    {
-        match last.split_once(':') {
-            Some(("type" | "real", kind)) => {
-                let kind = kind.to_owned();
-                facts.types.push(Type { short: kind.clone(), class: kind.clone(), mime: kind });
-            }
-            Some(("declared", kind)) => kind.clone_into(&mut facts.declared),
-            Some(("is", name)) => facts.flags.extend(flag(name)),
-            Some(("in", "archive")) => facts.in_archive = true,
-            _ => break,
-        }
-        name = before;
-    }
-    if !name.is_empty() {
-        facts.names = candidates([name]);
-    }
-    facts
-}
-
-/// Every form in which a reader may take the names, paths cut off as well.
-pub(super) fn candidates<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for name in names {
-        for form in std::iter::once(name.to_owned()).chain(crate::mime::names::normalised(name)) {
-            let base = form.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-            for candidate in [form, base] {
-                if !candidate.is_empty() && !found.contains(&candidate) {
-                    found.push(candidate);
-                }
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::facts::example;
     use super::*;
 
     fn check(rule: &str, part: &str, want: bool) {

@@ -3,14 +3,17 @@
 //! Rules stand in named sets; policies name the sets they use. In a set the first rule that fits a part wins, so a
 //! rule with `action = "pass"` in front makes an exception.
 
+mod facts;
 mod file;
+mod glob;
 mod matcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::facts::{Facts, Type, candidates, example};
 use self::file::Example;
-use self::matcher::{Facts, Matcher, Type, candidates, example};
+use self::matcher::Matcher;
 use super::{BannedHit, Mail, Mistake, RuleFile, Severity, Source};
 use crate::config::Policy;
 use crate::mail::{Message, Part, PartFlag, PartKind};

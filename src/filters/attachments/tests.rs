@@ -168,3 +168,67 @@ fn an_example_that_does_not_hold_is_named() {
     let places: Vec<_> = mistakes.iter().map(|mistake| (mistake.line, mistake.column)).collect();
     assert_eq!(places, [(5, 16), (6, 9)], "{mistakes:?}");
 }
+
+fn policy(attachments: &[&str], rules: &[(&str, Option<Action>)]) -> Arc<Policy> {
+    use crate::config::{AttachmentRule, Thresholds};
+    let action = Action::Quarantine;
+    Arc::new(Policy {
+        name: "inbound".into(),
+        recipients: Vec::new(),
+        virus: action,
+        banned: action,
+        ambiguous: action,
+        incomplete: action,
+        encrypted: action,
+        over_limits: action,
+        malformed: action,
+        denied: action,
+        spam: Thresholds { tag_at: None, quarantine_at: None, reject_at: None },
+        subject_prefix: String::new(),
+        attachments: attachments.iter().map(|set| (*set).into()).collect(),
+        attachment_rules: rules
+            .iter()
+            .map(|(matches, action)| AttachmentRule {
+                matches: (*matches).into(),
+                action: *action,
+                reply: None,
+                file: "tamis.toml".into(),
+                line: 7,
+            })
+            .collect(),
+    })
+}
+
+#[test]
+fn a_policys_own_rules_make_a_set_and_pass_unless_they_say_otherwise() {
+    let own = policy(
+        &["default", "policy.inbound"],
+        &[("name:good.*", None), ("ext:zip", Some(Action::Tag))],
+    );
+    let (attachments, mistakes) = Attachments::load(&[shipped()], &[own]);
+    assert_eq!(mistakes, []);
+    let parts = vec![part("1", None, "good.zip", &[]), part("2", None, "bad.zip", &[])];
+    let got = hits(&attachments, "policy.inbound", parts);
+    assert_eq!(got.len(), 1);
+    assert_eq!(
+        (got[0].part.as_str(), got[0].action, got[0].source.line),
+        ("2", Some(Action::Tag), 7)
+    );
+}
+
+#[test]
+fn a_policy_that_names_no_set_is_told_so() {
+    let (_, mistakes) =
+        Attachments::load(&[shipped()], &[policy(&["defualt"], &[("is:big", None)])]);
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert_eq!((&*mistakes[0].file, mistakes[0].line), ("tamis.toml", 7));
+    assert!(mistakes[1].what.contains("defualt"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_octets_are_read_as_a_file(text: Vec<u8>, name: String) {
+        let (attachments, _) = Attachments::load(&[RuleFile::built_in("t.toml", &text)], &[]);
+        let _ = hits(&attachments, "default", vec![part("1", None, &name, &[])]);
+    }
+}

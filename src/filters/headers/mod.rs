@@ -22,6 +22,8 @@ pub struct Checks {
     mime: Arc<[Table]>,
     nested: Arc<[Table]>,
     body: Arc<[Table]>,
+    /// Whether body tables see decoded text too.
+    decoded: bool,
 }
 
 impl Checks {
@@ -41,7 +43,15 @@ impl Checks {
         };
         let (mime, nested) = (or_header(mime), or_header(nested));
         let body = tables(body, TableKind::Body, &mut mistakes);
-        (Self { header, mime, nested, body }, mistakes)
+        (Self { header, mime, nested, body, decoded: false }, mistakes)
+    }
+
+    /// Lets body tables see the lines of decoded text (base64, quoted-printable, other charsets as UTF-8) as well,
+    /// which Postfix cannot do. Such hits have no range.
+    #[must_use]
+    pub fn with_decoded_text(mut self) -> Self {
+        self.decoded = true;
+        self
     }
 
     /// Leads every header field and body line past its tables; the hits stand in the order of the mail.

@@ -8,6 +8,10 @@ use super::lines::{LogicalLine, logical_lines};
 use super::pattern::{Flags, Pattern, Remark, Syntax};
 use crate::filters::{Mistake, RuleFile, Severity, TableAction};
 
+/// Types of Postfix tables that hold no patterns.
+const OTHER_TYPES: [&str; 10] =
+    ["btree", "cdb", "cidr", "dbm", "hash", "inline", "lmdb", "static", "texthash", "unionmap"];
+
 /// A Postfix `pcre:` or `regexp:` table.
 ///
 /// Which of the two is told by the file's name: `regexp:` before it or `.regexp` behind it; else it is `pcre`.
@@ -58,6 +62,20 @@ impl Table {
             open: Vec::new(),
             mistakes: Vec::new(),
         };
+        if let Some((kind, _)) =
+            file.name.split_once(':').filter(|(kind, _)| OTHER_TYPES.contains(kind))
+        {
+            reader.mistakes.push(Mistake {
+                file: reader.file.clone(),
+                line: 0,
+                column: 0,
+                what: format!("a table of type {kind} cannot be read"),
+                hint: "write the rules as a pcre: or regexp: table".to_owned(),
+                severity: Severity::Error,
+            });
+            let table = Self { file: reader.file, steps: Vec::new(), examples: Vec::new() };
+            return (table, reader.mistakes);
+        }
         let (lines, strays) = logical_lines(&file.text);
         for stray in strays {
             reader.mistakes.push(Mistake {

@@ -78,6 +78,9 @@ fn posix_tables_are_told_by_their_name() {
     check("regexp:t.pcre", "/[\\d]x/ WARN", "\\x", Some("WARN"));
     check("t.regexp", "/[:alpha:]<!--/ WARN", "p<!--", Some("WARN"));
     check("t.regexp", "/\\(a\\)\\{2\\}/x WARN", "aa", Some("WARN"));
+    check("t.regexp", "/a*+b/x WARN", "aab", None);
+    check("t.regexp", "/a*+b/x WARN", "aa+b", Some("WARN"));
+    check("t.regexp", "/^a*+b$/ WARN", "aab", Some("WARN"));
 }
 
 #[test]
@@ -321,6 +324,29 @@ fn of_each_body_segment_only_the_beginning_is_seen() {
     let checks = load("", None, None, "/^(early|late) / WARN");
     let got: Vec<_> = hits(&checks, &message).into_iter().map(|(_, text)| text).collect();
     assert_eq!(got, ["early one", "early two", "early three"]);
+}
+
+#[test]
+fn decoded_text_is_seen_where_it_is_asked_for() {
+    let mut message = message(
+        "Subject: a\n\n--b\nContent-Transfer-Encoding: base64\n\nU1BBTQ==\n--b--\n",
+        &[(0, PartKind::Leaf, "Content-Transfer-Encoding: base64\n")],
+    );
+    message.parts[1].text = Some("one\r\nSPAM\r\n".into());
+    message.parts[1].data = Bytes::from_static(b"one\r\nSPAM\r\n");
+    let checks = load("", None, None, "/^spam$/ WARN");
+    assert_eq!(hits(&checks, &message), []);
+    let checks = checks.with_decoded_text();
+    assert_eq!(hits(&checks, &message), [("body_checks", "SPAM".to_owned())]);
+}
+
+#[test]
+fn tables_of_other_types_are_refused() {
+    for name in ["hash:/etc/postfix/x", "cidr:/x", "lmdb:x"] {
+        let (_, mistakes) = Table::load(&file(name, "/a/ REJECT"), TableKind::Header);
+        assert_eq!(mistakes.len(), 1, "{name}");
+        assert_eq!(mistakes[0].severity, Severity::Error);
+    }
 }
 
 #[test]

@@ -48,6 +48,9 @@ pub(super) fn inspect(checks: &Checks, message: &Message) -> Vec<HeaderHit> {
     };
     walk.fields(&message.raw, &message.headers, Some(0), HEADER);
     walk.rest(message);
+    if checks.decoded {
+        walk.decoded_text(message);
+    }
     walk.hits
 }
 
@@ -116,6 +119,27 @@ impl<'m> Walk<'m> {
             }
             self.body_line(at..end, &mut segment);
             at = end;
+        }
+    }
+
+    /// The lines of texts that do not stand in the message as they are read.
+    fn decoded_text(&mut self, message: &Message) {
+        for part in &message.parts {
+            let Some(text) =
+                part.text.as_deref().filter(|_| place(&message.raw, &part.data).is_none())
+            else {
+                continue;
+            };
+            let mut seen = 0;
+            for line in text.as_bytes().split_inclusive(|octet| *octet == b'\n') {
+                for chunk in without_line_end(line).chunks(BODY_LINE_BYTES_MAX) {
+                    if self.done || seen >= BODY_SEGMENT_BYTES_MAX {
+                        break;
+                    }
+                    self.line(BODY, chunk, None);
+                    seen += chunk.len();
+                }
+            }
         }
     }
 

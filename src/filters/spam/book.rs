@@ -50,8 +50,11 @@ pub(super) struct Example {
 /// What is known of one name. What was said in an earlier group than the definition's is dropped with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
-    /// The group of the definition.
+    /// The group of the definition, or of the first line if there is none yet.
     group: u32,
+    /// What a later group says of the rule, kept apart from the moment of its first line: should that group define the
+    /// rule as well, this is all that counts.
+    later: Option<Box<Self>>,
     pub(super) definition: Option<Definition>,
     pub(super) score: Option<Score>,
     pub(super) score_source: Option<Source>,
@@ -90,13 +93,34 @@ impl Book {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 self.order.push(name.to_owned());
-                entry.insert(Draft { group, ..Draft::default() })
+                entry.insert(Self::blank(group))
             }
         };
-        if defines && draft.group != group {
-            *draft = Draft { group, ..Draft::default() };
+        if draft.group == group {
+            return draft;
+        }
+        if defines {
+            let later = draft.later.take().filter(|later| later.group == group);
+            *draft = later.map_or_else(|| Self::blank(group), |later| *later);
+            return draft;
         }
         draft
+    }
+
+    fn blank(group: u32) -> Draft {
+        Draft { group, ..Draft::default() }
+    }
+
+    /// Applies what a line says of a rule without defining it.
+    pub(super) fn annotate(&mut self, name: &str, group: u32, say: impl Fn(&mut Draft)) {
+        let draft = self.draft(name, group, false);
+        if draft.group != group {
+            let later = draft.later.take().filter(|later| later.group == group);
+            let mut later = later.unwrap_or_else(|| Box::new(Self::blank(group)));
+            say(&mut later);
+            draft.later = Some(later);
+        }
+        say(draft);
     }
 
     pub(super) fn error(&mut self, source: &Source, column: u32, what: String, hint: &str) {

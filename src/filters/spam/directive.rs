@@ -183,17 +183,17 @@ fn annotate(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
     let wrong = match key {
         "score" => score(line, name, &text, book).err(),
         "describe" => {
-            book.draft(name, line.group, false).describe = Some(Arc::from(&*text));
+            book.annotate(name, line.group, |draft| draft.describe = Some(Arc::from(&*text)));
             None
         }
         "tflags" => {
-            let flags = text.split_ascii_whitespace().map(str::to_owned).collect();
-            book.draft(name, line.group, false).flags = flags;
+            let flags: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+            book.annotate(name, line.group, |draft| draft.flags.clone_from(&flags));
             None
         }
         "priority" => match text.parse() {
             Ok(priority) => {
-                book.draft(name, line.group, false).priority = priority;
+                book.annotate(name, line.group, |draft| draft.priority = priority);
                 None
             }
             Err(_) => Some(format!("`{text}` is no priority; it is a whole number")),
@@ -209,7 +209,7 @@ fn annotate(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
                 }
             };
             let example = Example { hits, text: text.trim().to_owned(), source: source.clone() };
-            book.draft(name, line.group, false).examples.push(example);
+            book.annotate(name, line.group, |draft| draft.examples.push(example.clone()));
             None
         }
     };
@@ -231,9 +231,11 @@ fn score(line: &Line<'_>, name: &str, text: &str, book: &mut Book) -> Result<(),
     let ([first] | [first, _, _, _]) = values.as_slice() else {
         return Err(format!("a score has one value or four, not {}", values.len()));
     };
-    let draft = book.draft(name, line.group, false);
-    let base = if relative { draft.score.unwrap_or_default() } else { Score(0) };
-    draft.score = Some(base + *first);
-    draft.score_source = Some(line.source.clone());
+    let first = *first;
+    book.annotate(name, line.group, |draft| {
+        let base = if relative { draft.score.unwrap_or_default() } else { Score(0) };
+        draft.score = Some(base + first);
+        draft.score_source = Some(line.source.clone());
+    });
     Ok(())
 }

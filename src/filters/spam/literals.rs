@@ -34,7 +34,7 @@ struct Survey {
 
 impl Survey {
     fn best(self) -> Option<Literals> {
-        better(self.exact.filter(|set| useful(set)), self.inner)
+        better(self.exact.filter(useful), self.inner)
     }
 }
 
@@ -109,14 +109,14 @@ fn repeated(sub: Survey, min: u32, max: Option<u32>) -> Survey {
                 match product(&row, &one) {
                     Some(longer) => row = longer,
                     None => {
-                        return Survey { exact: None, inner: Some(row).filter(|set| useful(set)) };
+                        return Survey { exact: None, inner: Some(row).filter(useful) };
                     }
                 }
             }
             if Some(min) == max && min <= 8 {
                 return exactly(row);
             }
-            Survey { exact: None, inner: Some(row).filter(|set| useful(set)) }
+            Survey { exact: None, inner: Some(row).filter(useful) }
         }
     }
 }
@@ -132,16 +132,13 @@ fn in_a_row(pieces: &[Hir]) -> Survey {
             Some(set) => match product(&run, &set) {
                 Some(longer) => run = longer,
                 None => {
-                    inner = better(
-                        inner,
-                        Some(std::mem::replace(&mut run, set)).filter(|set| useful(set)),
-                    );
+                    inner = better(inner, Some(std::mem::replace(&mut run, set)).filter(useful));
                     whole = false;
                 }
             },
             None => {
                 let done = std::mem::replace(&mut run, vec![Vec::new()]);
-                inner = better(inner, Some(done).filter(|set| useful(set)));
+                inner = better(inner, Some(done).filter(useful));
                 whole = false;
             }
         }
@@ -149,7 +146,7 @@ fn in_a_row(pieces: &[Hir]) -> Survey {
     if whole {
         return Survey { exact: Some(run), inner };
     }
-    Survey { exact: None, inner: better(inner, Some(run).filter(|set| useful(set))) }
+    Survey { exact: None, inner: better(inner, Some(run).filter(useful)) }
 }
 
 fn one_of(branches: &[Hir]) -> Survey {

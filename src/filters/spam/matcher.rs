@@ -41,11 +41,11 @@ impl Pattern {
             .nest_limit(NESTING_MAX)
             .size_limit(COMPILED_MAX)
             .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => {
-                    Refusal::NotBuilt("needs more memory than a pattern may")
+            .map_err(|error| {
+                if matches!(error, regex::Error::CompiledTooBig(_)) {
+                    return Refusal::NotBuilt("needs more memory than a pattern may");
                 }
-                other => Refusal::Wrong(last_line(&other.to_string())),
+                Refusal::Wrong(last_line(&error.to_string()))
             })?;
         Ok(Self { regex, literals: literals::required(&hir) })
     }

@@ -101,6 +101,7 @@ impl Engine {
     ///
     /// What TEXT is depends on the rule: for `header` and `mimeheader` the field's value (for several fields, that of
     /// one), for `body` one or more words of a paragraph, for `uri` a link, for `rawbody` and `full` raw text. For a
+    /// header rule on `ALL` it is whole fields with their names, for `exists:` a value, or nothing for "not there". For a
     /// `meta` it is the names of the rules that hit, with blanks between them; `NAME=2` for more than one hit. In
     /// values and raw text `\n`, `\t` and `\\` stand for a line end, a tab and a backslash.
     #[must_use]

@@ -1,6 +1,7 @@
 //! Rule files to the [`Book`]: lines, comments, conditions, includes.
 
 use std::collections::HashSet;
+use std::iter::Enumerate;
 
 use crate::filters::{RuleFile, Source};
 
@@ -49,10 +50,12 @@ impl Line<'_> {
     }
 }
 
+type Lines<'f> = std::slice::Split<'f, u8, fn(&u8) -> bool>;
+
 /// Where reading stands in one file.
 struct Place<'f> {
     file: &'f RuleFile,
-    lines: std::iter::Enumerate<std::slice::Split<'f, u8, fn(&u8) -> bool>>,
+    lines: Enumerate<Lines<'f>>,
     conditions: Vec<Condition>,
     group: u32,
 }
@@ -90,7 +93,9 @@ fn included(files: &[RuleFile]) -> HashSet<String> {
     let mut names = HashSet::new();
     for file in files {
         for line in file.text.split(|octet| *octet == b'\n') {
-            if let Some((b"include", rest)) = word(strip_comment(line).trim_ascii()) {
+            if let Some((key, rest)) = word(strip_comment(line).trim_ascii())
+                && key.eq_ignore_ascii_case(b"include")
+            {
                 let name = join(&file.name, &String::from_utf8_lossy(rest));
                 if name != *file.name {
                     names.insert(name);

@@ -1,13 +1,13 @@
 //! The texts that rules look at.
 //!
-//! Work is bounded by looking at the head and the tail of what is large: for each kind of text the first
-//! [`HEAD_MAX`] and the last [`TAIL_MAX`] octets, so that neither a long preamble nor a long trailer hides anything
-//! whole.
+//! Work is bounded by looking at the head and the tail of what is large: [`HEAD_MAX`] and [`TAIL_MAX`] octets for each
+//! kind of text. Text parts share them evenly, so that no part, however long, hides another one; of many parts the
+//! first and the last are looked at.
 
 use crate::filters::Mail;
 use crate::mail::{Part, PartKind};
 
-use super::header::{Selector, unfold};
+use super::header::{Field, Selector, unfold};
 use super::words;
 
 /// Octets looked at from the start of a text.
@@ -18,6 +18,10 @@ pub(super) const TAIL_MAX: usize = 64 * 1024;
 const PARAGRAPH_MAX: usize = 2_048;
 /// Raw text is looked at in pieces of at least half of this.
 const PIECE_MAX: usize = 4_096;
+/// Text parts looked at from the first on.
+const FIRST_PARTS_MAX: usize = 48;
+/// Text parts looked at before the last.
+const LAST_PARTS_MAX: usize = 16;
 /// Links looked at.
 const LINKS_MAX: usize = 2_000;
 
@@ -129,7 +133,12 @@ impl Target {
         match self {
             Self::Header(selector) | Self::MimeHeader(selector) => {
                 let mut value = Vec::new();
-                selector.append(b"", unescape(text).as_bytes(), &mut value);
+                let text = unescape(text);
+                if selector.field == Field::All {
+                    value.extend_from_slice(text.as_bytes());
+                } else {
+                    selector.append(b"", text.as_bytes(), &mut value);
+                }
                 out.push(&value);
             }
             Self::Body => {
@@ -163,17 +172,31 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// Parts that are text for a reader.
-fn text_parts<'m>(mail: &Mail<'m>) -> impl Iterator<Item = &'m Part> {
-    mail.message.parts.iter().filter(|part| {
+/// Parts that are text for a reader, with the octets of head and tail that each may have.
+fn text_parts<'m>(mail: &Mail<'m>) -> (Vec<&'m Part>, Share) {
+    const NOT_FOR_READERS: [&str; 3] = ["text/calendar", "text/vcard", "text/x-vcard"];
+    let text = |part: &&Part| {
         part.kind == PartKind::Leaf
             && part.declared_type.starts_with("text/")
-            && !matches!(
-                part.declared_type.as_str(),
-                "text/calendar" | "text/vcard" | "text/x-vcard"
-            )
-    })
+            && !NOT_FOR_READERS.contains(&part.declared_type.as_str())
+            && !part.data.is_empty()
+    };
+    let mut parts: Vec<&Part> = mail.message.parts.iter().filter(text).collect();
+    if parts.len() > FIRST_PARTS_MAX + LAST_PARTS_MAX {
+        parts.drain(FIRST_PARTS_MAX..parts.len() - LAST_PARTS_MAX);
+    }
+    let count = parts.len().max(1);
+    (parts, Share { head: HEAD_MAX / count, tail: TAIL_MAX / count })
 }
+
+/// How much of a text is looked at, in octets.
+#[derive(Clone, Copy)]
+struct Share {
+    head: usize,
+    tail: usize,
+}
+
+const WHOLE: Share = Share { head: HEAD_MAX, tail: TAIL_MAX };
 
 fn is_html(part: &Part) -> bool {
     let html_name = |name: &String| {
@@ -188,20 +211,19 @@ fn body(mail: &Mail<'_>) -> Segments {
     let subject = mail.message.value("Subject").unwrap_or_default();
     let subject = subject.get(..HEAD_MAX).unwrap_or(subject);
     out.push(&words::decode(&unfold(subject)));
-    for part in text_parts(mail) {
+    let (parts, share) = text_parts(mail);
+    for part in parts {
         let lossy;
         let text = match &part.text {
             Some(text) => text.as_str(),
             None => {
-                lossy = String::from_utf8_lossy(cut(&part.data).0).into_owned();
+                let (head, tail) = cut(&part.data, share);
+                lossy = String::from_utf8_lossy(&[head, tail].concat()).into_owned();
                 &lossy
             }
         };
-        let (head, tail) = cut_text(text);
+        let (head, tail) = cut_text(text, share);
         for piece in [head, tail].into_iter().filter(|piece| !piece.is_empty()) {
-            if out.buffer.len() > HEAD_MAX + TAIL_MAX {
-                return out;
-            }
             if is_html(part) {
                 paragraphs(&html_text(piece), &mut out);
             } else {
@@ -252,12 +274,10 @@ fn finish(paragraph: &mut Vec<u8>, out: &mut Segments) {
 
 fn raw_body(mail: &Mail<'_>) -> Segments {
     let mut out = Segments::default();
-    for part in text_parts(mail) {
-        let (head, tail) = cut(&part.data);
+    let (parts, share) = text_parts(mail);
+    for part in parts {
+        let (head, tail) = cut(&part.data, share);
         for piece in [head, tail] {
-            if out.buffer.len() > HEAD_MAX + TAIL_MAX {
-                return out;
-            }
             pieces(piece, &mut out);
         }
     }
@@ -283,7 +303,7 @@ fn pieces(text: &[u8], out: &mut Segments) {
 }
 
 fn full(mail: &Mail<'_>) -> Segments {
-    let (head, tail) = cut(&mail.message.raw);
+    let (head, tail) = cut(&mail.message.raw, WHOLE);
     let mut out = Segments::default();
     for piece in [head, tail].into_iter().filter(|piece| !piece.is_empty()) {
         out.push(&without_cr(piece));
@@ -324,17 +344,17 @@ fn without_cr(text: &[u8]) -> Vec<u8> {
 }
 
 /// Head and tail of what is large.
-fn cut(octets: &[u8]) -> (&[u8], &[u8]) {
-    let Some((head, rest)) = octets.split_at_checked(HEAD_MAX) else { return (octets, &[]) };
-    (head, rest.get(rest.len().saturating_sub(TAIL_MAX)..).unwrap_or_default())
+fn cut(octets: &[u8], share: Share) -> (&[u8], &[u8]) {
+    let Some((head, rest)) = octets.split_at_checked(share.head) else { return (octets, &[]) };
+    (head, rest.get(rest.len().saturating_sub(share.tail)..).unwrap_or_default())
 }
 
-fn cut_text(text: &str) -> (&str, &str) {
-    if text.len() <= HEAD_MAX {
+fn cut_text(text: &str, share: Share) -> (&str, &str) {
+    if text.len() <= share.head {
         return (text, "");
     }
-    let head = text.floor_char_boundary(HEAD_MAX);
-    let tail = text.ceil_char_boundary(text.len().saturating_sub(TAIL_MAX).max(head));
+    let head = text.floor_char_boundary(share.head);
+    let tail = text.ceil_char_boundary(text.len().saturating_sub(share.tail).max(head));
     (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
 }
 
@@ -363,7 +383,7 @@ mod tests {
     #[test]
     fn head_and_tail_of_a_large_text_are_kept() {
         let text = format!("start{}end", "é".repeat(400_000));
-        let (head, tail) = cut_text(&text);
+        let (head, tail) = cut_text(&text, WHOLE);
         assert!(head.starts_with("start") && tail.ends_with("end"));
         assert!(head.len() <= HEAD_MAX && tail.len() <= TAIL_MAX);
     }

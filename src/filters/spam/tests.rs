@@ -291,6 +291,47 @@ fn the_tail_of_a_large_body_is_seen() {
     check("body A /^needle$/", &message("Subject: a\n", &body, &[]), &["A"]);
 }
 
+#[test]
+fn a_long_part_does_not_hide_the_next_one() {
+    let mut mail = message("Subject: a\n", &"long words\r\n\r\n".repeat(100_000), &[]);
+    let mut second = mail.parts[0].clone();
+    second.text = Some("needle".to_owned());
+    second.data = Bytes::from_static(b"needle");
+    mail.parts.push(second);
+    check("body A /^needle$/", &mail, &["A"]);
+    check("rawbody A /^needle$/", &mail, &["A"]);
+}
+
+#[test]
+fn a_site_may_give_points_before_it_defines_the_rule_anew() {
+    let files = [
+        RuleFile::built_in("stock/1.cf", b"body A /a/\nscore A 4\ndescribe A stock\n"),
+        RuleFile::built_in("site/1.cf", b"score A 2\nbody A /b/\n"),
+    ];
+    let (engine, _) = Engine::load(&files, &BTreeMap::new());
+    let rule = engine.describe("A").unwrap();
+    assert_eq!((rule.score, rule.describe), (Score(2_000), ""));
+}
+
+#[test]
+fn threads_share_an_engine() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Engine>();
+}
+
+#[test]
+fn forms_that_stock_rules_use_are_read() {
+    let (engine, mistakes) = load(
+        "header __A Received=~/x/ # note\nuri __B m;^https?://;i\nbody __C m'it''s'\n\
+         header __D X-Y =~ m{^a{2}$}i [if-unset: b]\nmimeheader __E Content-Type:raw =~ /x/\n\
+         if can(Mail::SpamAssassin::Conf::feature_x) && version >= 3.004\nbody __F /f/\nendif\n\
+         meta G ((__A + __B + __C) > 1) && !__D\nlang de describe G egal\nscore G 0.1 0.2 0.3 0.4\n\
+         tflags __A multiple maxhits=3\npriority G -100\nbody __H /\\bfoo\\#bar\\b/\n",
+    );
+    assert_eq!(mistakes, []);
+    assert_eq!(engine.rule_count(), 7);
+}
+
 /// Words from which rule files are made; some fit together, most do not.
 const WORDS: [&str; 24] = [
     "header",

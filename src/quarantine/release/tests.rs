@@ -13,6 +13,16 @@ fn three() -> NewEntry {
     new
 }
 
+#[tokio::test]
+async fn an_address_that_was_named_twice_gets_one_mail() {
+    let house = House::new();
+    let mut new = three();
+    new.recipients.extend([path("a@x"), path("b@x")]);
+    let id = house.quarantine.store(new).await.unwrap().id;
+    let outcomes = outcomes(&house.quarantine, &id, false, Ok("250 queued".to_owned())).await;
+    assert_eq!(outcomes.len(), 3);
+}
+
 async fn ok(_: ReleaseMail) -> Result<String, ReleaseError> {
     Ok("250 queued".to_owned())
 }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// Whether an octet is a member.
+pub(super) type Holds = fn(u8) -> bool;
+
 /// A set of octets, as written between `[` and `]`.
 #[derive(Clone)]
 pub(super) struct OctetSet {
@@ -63,7 +66,7 @@ impl OctetSet {
 }
 
 /// Whether an octet is in a named class, `[:alpha:]` and so on, in the C locale; `None` for unknown names.
-pub(super) fn named(name: &[u8]) -> Option<fn(u8) -> bool> {
+pub(super) fn named(name: &[u8]) -> Option<Holds> {
     Some(match name {
         b"alnum" => |c| c.is_ascii_alphanumeric(),
         b"alpha" => |c| c.is_ascii_alphabetic(),
@@ -94,8 +97,8 @@ pub(super) fn is_word(octet: u8) -> bool {
 }
 
 /// The octets that `\d`, `\w`, `\s`, `\h` or `\v` stand for, and whether the set is turned around; PCRE's meaning.
-pub(super) fn shorthand(letter: u8) -> Option<(fn(u8) -> bool, bool)> {
-    let holds: fn(u8) -> bool = match letter.to_ascii_lowercase() {
+pub(super) fn shorthand(letter: u8) -> Option<(Holds, bool)> {
+    let holds: Holds = match letter.to_ascii_lowercase() {
         b'd' => |c| c.is_ascii_digit(),
         b'w' => is_word,
         b's' => is_space,

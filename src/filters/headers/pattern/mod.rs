@@ -4,6 +4,7 @@
 //! written as escapes, so that nothing in a pattern can mean something else there. What needs backtracking
 //! (look-around, back-references) is refused with a hint what to write instead.
 
+mod brackets;
 mod class;
 mod pcre;
 mod posix;
@@ -156,17 +157,13 @@ impl Pattern {
 
 /// The error of the regex crate in one line.
 fn refused(error: &regex::Error) -> Remark {
-    match error {
-        regex::Error::CompiledTooBig(_) => {
-            Remark::new(0, "the pattern is too large", "use smaller repetition counts")
-        }
-        _ => {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default().trim();
-            let last = last.strip_prefix("error: ").unwrap_or(last);
-            Remark::new(0, format!("the pattern cannot be read: {last}"), "")
-        }
+    if let regex::Error::CompiledTooBig(_) = error {
+        return Remark::new(0, "the pattern is too large", "use smaller repetition counts");
     }
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    let last = last.strip_prefix("error: ").unwrap_or(last);
+    Remark::new(0, format!("the pattern cannot be read: {last}"), "")
 }
 
 /// The plain characters behind a leading `^`, as far as every match must begin with them.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Remark;
-use super::class::{OctetSet, named, shorthand};
+use super::class::{OctetSet, shorthand};
 
 /// Rewrites a pattern. `extended`: blanks and comments are ignored from the start (flag `x`).
 pub(super) fn rewrite(text: &[u8], extended: bool) -> Result<(String, Vec<Remark>), Remark> {
@@ -21,32 +21,32 @@ pub(super) fn rewrite(text: &[u8], extended: bool) -> Result<(String, Vec<Remark
     Ok((rewriter.out, rewriter.remarks))
 }
 
-struct Rewriter<'t> {
-    text: &'t [u8],
-    at: usize,
-    out: String,
-    remarks: Vec<Remark>,
+pub(super) struct Rewriter<'t> {
+    pub(super) text: &'t [u8],
+    pub(super) at: usize,
+    pub(super) out: String,
+    pub(super) remarks: Vec<Remark>,
     /// Whether blanks are ignored, for each open group; the last is the current one.
     extended: Vec<bool>,
     after_quantifier: bool,
 }
 
 impl<'t> Rewriter<'t> {
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    fn next(&mut self) -> Option<u8> {
+    pub(super) fn next(&mut self) -> Option<u8> {
         let octet = self.peek()?;
         self.at += 1;
         Some(octet)
     }
 
-    fn rest(&self) -> &'t [u8] {
+    pub(super) fn rest(&self) -> &'t [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn take(&mut self, head: &[u8]) -> bool {
+    pub(super) fn take(&mut self, head: &[u8]) -> bool {
         let found = self.rest().starts_with(head);
         if found {
             self.at += head.len();
@@ -248,7 +248,7 @@ impl<'t> Rewriter<'t> {
     }
 
     /// The octet that an escape stands for, inside or outside of brackets; the letter is already taken.
-    fn escaped_octet(&mut self, letter: u8) -> Result<u8, Remark> {
+    pub(super) fn escaped_octet(&mut self, letter: u8) -> Result<u8, Remark> {
         let at = self.at - 2;
         Ok(match letter {
             b'a' => 0x07,
@@ -310,97 +310,6 @@ impl<'t> Rewriter<'t> {
             )
         })
     }
-
-    /// Behind `[`.
-    fn brackets(&mut self) -> Result<(), Remark> {
-        let start = self.at - 1;
-        if self.rest().starts_with(b":")
-            && posix_name(self.rest()).is_some_and(|(name, _)| named(name).is_some())
-        {
-            self.remarks.push(Remark::new(
-                start,
-                "this is a set of single characters, not a class of them",
-                "write [[:alpha:]] with two pairs of brackets",
-            ));
-        }
-        if self.take(b"[:<:]]") || self.take(b"[:>:]]") {
-            self.out.push_str(r"\b");
-            return Ok(());
-        }
-        let mut set = OctetSet::new();
-        set.negated = self.take(b"^");
-        let mut first = true;
-        loop {
-            let at = self.at;
-            let Some(octet) = self.next() else { return Err(no_closing_bracket(start)) };
-            if octet == b']' && !first {
-                break;
-            }
-            first = false;
-            let Some(from) = self.member(octet, &mut set)? else { continue };
-            let range = self.peek() == Some(b'-')
-                && self.text.get(self.at + 1).is_some_and(|octet| *octet != b']');
-            if !range {
-                set.add(from);
-                continue;
-            }
-            self.at += 1;
-            let Some(octet) = self.next() else { return Err(no_closing_bracket(start)) };
-            match self.member(octet, &mut set)? {
-                Some(to) if to < from => {
-                    return Err(Remark::new(
-                        at,
-                        "the range runs backwards",
-                        "put the smaller character first",
-                    ));
-                }
-                Some(to) => set.add_range(from, to),
-                None => {
-                    set.add(from);
-                    set.add(b'-');
-                }
-            }
-        }
-        set.write(&mut self.out);
-        Ok(())
-    }
-
-    /// One member of a set: the octet, if it may begin a range; classes are added at once.
-    fn member(&mut self, octet: u8, set: &mut OctetSet) -> Result<Option<u8>, Remark> {
-        let at = self.at - 1;
-        if octet == b'[' {
-            let Some((name, length)) = posix_name(self.rest()) else { return Ok(Some(octet)) };
-            let (name, negated) = match name.strip_prefix(b"^") {
-                Some(name) => (name, true),
-                None => (name, false),
-            };
-            let Some(holds) = named(name) else {
-                return Err(Remark::new(
-                    at,
-                    "no class has this name",
-                    "write [:alpha:], [:digit:], …",
-                ));
-            };
-            set.add_where(negated, holds);
-            self.at += length;
-            return Ok(None);
-        }
-        if octet != b'\\' {
-            return Ok(Some(octet));
-        }
-        match self.next() {
-            None => Err(no_closing_bracket(at)),
-            Some(b'b') => Ok(Some(0x08)),
-            Some(b'Q' | b'E') => Ok(None),
-            Some(letter) => match shorthand(letter) {
-                Some((holds, negated)) => {
-                    set.add_where(negated, holds);
-                    Ok(None)
-                }
-                None => self.escaped_octet(letter).map(Some),
-            },
-        }
-    }
 }
 
 pub(super) fn push_literal(out: &mut String, octet: u8) {
@@ -447,4 +356,81 @@ fn unsupported(at: usize, rest: &[u8]) -> Option<Remark> {
         _ => return None,
     };
     Some(Remark::new(at, what, hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::matches;
+    use super::super::{Flags, Pattern, Syntax};
+
+    fn check(pattern: &str, line: &str, want: bool) {
+        assert_eq!(matches(Syntax::Pcre, pattern, "", line), want, "{pattern} on {line:?}");
+    }
+
+    #[test]
+    fn escapes_mean_what_they_mean_in_perl() {
+        for (pattern, line) in [
+            (r"^\Qa.b\E$", "a.b"),
+            (r"^\x41\x{42}\103$", "ABC"),
+            (r"^\h\H$", "\tx"),
+            (r"^a\Rb$", "a\nb"),
+            (r"^\w\W\d\D\s\S$", "a-1x y"),
+            (r"\Aa\Z", "a"),
+            (r"^a\/b\<c\_$", "a/b<c_"),
+            (r"^\cA$", "\x01"),
+        ] {
+            check(pattern, line, true);
+        }
+        check(r"^\Qa.b\E$", "axb", false);
+        check(r"^\N$", "\n", false);
+    }
+
+    #[test]
+    fn sets_hold_single_octets_and_classes() {
+        for set in [r"[]a]", r"[a\]]", r"[[:punct:]]", r"[^a]", r"[!-~]", r"[\W]", r"[\x5d]"] {
+            check(&format!("^{set}$"), "]", true);
+        }
+        check("^[[a]$", "[", true);
+        check("^[a&&b]$", "&", true);
+        check("^[a~~b]$", "~", true);
+        check(r"^[\w.-]+$", "a.b-c", true);
+        check("^[[:^digit:]]$", "1", false);
+        check("^[é]+$", "é", true);
+        check("[[:<:]]b", "a b", true);
+    }
+
+    #[test]
+    fn groups_flags_and_braces_are_read() {
+        check("^(?i-s:a.)(?#note)b$", "AxB", true);
+        check("^(?x) a b (?-x) c$", "ab c", true);
+        check("^((?x) a ) b$", "a b", true);
+        check("^(?<n>a)(?P<m>b)(?:c)$", "abc", true);
+        check("^a{,2}$", "a{,2}", true);
+        check("^a{2}b{1,}{$", "aab{", true);
+        check("^(?>a+)b++$", "aabb", true);
+    }
+
+    #[test]
+    fn mistakes_in_patterns_are_refused() {
+        for pattern in [
+            r"a\",
+            "[a",
+            "[b-a]",
+            "[[:alhpa:]]",
+            r"\x{100}",
+            r"\p{L}",
+            r"\k{a}",
+            "(?|a)",
+            "(*SKIP)",
+            "(",
+            "a)",
+            "*",
+        ] {
+            let flags = Flags::new(Syntax::Pcre);
+            assert!(
+                Pattern::compile(pattern.as_bytes(), Syntax::Pcre, flags, false).is_err(),
+                "{pattern}"
+            );
+        }
+    }
 }

@@ -49,30 +49,32 @@ impl Rewriter<'_> {
                 self.common_escape(at, letter)?;
             }
             b'[' => self.brackets()?,
-            b'(' | b')' | b'|' | b'*' | b'+' | b'?' | b'^' | b'$' | b'.' => {
-                self.out.push(char::from(octet));
-                // Lest the regex crate read `a*?` as lazy or `(?` as its own: POSIX has neither.
-                self.no_question_mark(octet);
+            // Left alone, `(?` would open a group of the regex crate's own.
+            b'(' if self.rest().starts_with(b"?") => {
+                return Err(Remark::new(
+                    self.at,
+                    "'?' has nothing to make optional",
+                    "groups such as (?:…) need a pcre: table",
+                ));
             }
+            b'(' | b')' | b'|' | b'^' | b'$' | b'.' => self.out.push(char::from(octet)),
+            b'*' | b'+' | b'?' => self.quantifier(octet, b"*+?"),
             b'{' => self.interval(b"}"),
             other => push_literal(&mut self.out, other),
         }
         Ok(())
     }
 
-    /// A quantifier on a quantifier is allowed; it changes nothing but to let the item be absent.
-    fn no_question_mark(&mut self, before: u8) {
-        if !matches!(before, b'*' | b'+' | b'?') {
-            return;
-        }
+    /// A quantifier on a quantifier is allowed: together they say whether the item may be absent, or repeated.
+    fn quantifier(&mut self, before: u8, known: &[u8]) {
         let mut optional = before != b'+';
         let mut repeated = before != b'?';
-        while let Some(next @ (b'*' | b'+' | b'?')) = self.rest().first().copied() {
+        while let Some(next) = self.rest().first().copied().filter(|next| known.contains(next)) {
             self.at += 1;
             optional |= next != b'+';
             repeated |= next != b'?';
         }
-        self.out.pop();
+        // Left as they are, `a*?` would be lazy for the regex crate.
         self.out.push(match (optional, repeated) {
             (true, true) => '*',
             (true, false) => '?',
@@ -98,10 +100,7 @@ impl Rewriter<'_> {
             }
             b'[' => self.brackets()?,
             b'.' => self.out.push('.'),
-            b'*' if !start => {
-                self.out.push('*');
-                self.no_question_mark(octet);
-            }
+            b'*' if !start => self.quantifier(octet, b"*"),
             b'^' if start => {
                 self.out.push('^');
                 self.at_start = true;

@@ -1,0 +1,301 @@
+//! Types by content: amavis' short names, by magic alone.
+
+use memchr::memmem;
+
+use crate::mail::FileType;
+
+const fn of(short: &'static str, class: &'static str, mime: &'static str) -> FileType {
+    FileType { short, class, mime }
+}
+
+const EXE_MS: FileType = of("exe-ms", "executable", "application/x-msdownload");
+const ZIP: FileType = of("zip", "archive", "application/zip");
+const TXT: FileType = of("txt", "text", "text/plain");
+const HTML: FileType = of("html", "text", "text/html");
+const MAIL: FileType = of("mail", "text", "message/rfc822");
+const TAR: FileType = of("tar", "archive", "application/x-tar");
+const SCRIPT: FileType = of("script", "script", "text/x-shellscript");
+const SVG: FileType = of("svg", "image", "image/svg+xml");
+
+/// Offset, magic, type. The first that fits is the most telling.
+static MAGIC: &[(usize, &[u8], FileType)] = &[
+    (0, b"\x7fELF", of("exe-unix", "executable", "application/x-executable")),
+    (0, b"\xfe\xed\xfa\xce", of("exe-mach", "executable", "application/x-mach-binary")),
+    (0, b"\xfe\xed\xfa\xcf", of("exe-mach", "executable", "application/x-mach-binary")),
+    (0, b"\xce\xfa\xed\xfe", of("exe-mach", "executable", "application/x-mach-binary")),
+    (0, b"\xcf\xfa\xed\xfe", of("exe-mach", "executable", "application/x-mach-binary")),
+    (0, b"\xca\xfe\xba\xbe", of("class", "executable", "application/java-vm")),
+    (0, b"dex\n03", of("dex", "executable", "application/vnd.android.dex")),
+    (0, b"\0asm", of("wasm", "executable", "application/wasm")),
+    (0, b"PK\x03\x04", ZIP),
+    (0, b"PK\x05\x06", ZIP),
+    (0, b"PK\x07\x08PK", ZIP),
+    (0, b"PK00PK", ZIP),
+    (0, b"\x1f\x8b", of("gz", "archive", "application/gzip")),
+    (0, b"BZh", of("bz2", "archive", "application/x-bzip2")),
+    (0, b"\xfd7zXZ\0", of("xz", "archive", "application/x-xz")),
+    (0, b"\x28\xb5\x2f\xfd", of("zst", "archive", "application/zstd")),
+    (0, b"\x04\x22\x4d\x18", of("lz4", "archive", "application/x-lz4")),
+    (0, b"LZIP", of("lz", "archive", "application/x-lzip")),
+    (0, b"\x89LZO\0\r\n\x1a\n", of("lzo", "archive", "application/x-lzop")),
+    (0, b"\x1f\x9d", of("Z", "archive", "application/x-compress")),
+    (0, b"\x1f\xa0", of("Z", "archive", "application/x-compress")),
+    (0, b"7z\xbc\xaf\x27\x1c", of("7z", "archive", "application/x-7z-compressed")),
+    (0, b"Rar!\x1a\x07", of("rar", "archive", "application/vnd.rar")),
+    (0, b"MSCF", of("cab", "archive", "application/vnd.ms-cab-compressed")),
+    (0, b"ISc(", of("cab", "archive", "application/x-installshield")),
+    (0, b"\x60\xea", of("arj", "archive", "application/x-arj")),
+    (7, b"**ACE**", of("ace", "archive", "application/x-ace-compressed")),
+    (0, b"ZOO ", of("zoo", "archive", "application/x-zoo")),
+    (2, b"-lh", of("lha", "archive", "application/x-lha")),
+    (0, b"MSWIM\0", of("wim", "archive", "application/x-ms-wim")),
+    (0, b"xar!", of("xar", "archive", "application/x-xar")),
+    (0, b"EGGA", of("egg", "archive", "application/x-egg")),
+    (0, b"ALZ\x01", of("alz", "archive", "application/x-alz")),
+    (0, b"!<arch>\n", of("ar", "archive", "application/x-archive")),
+    (0, b"070701", of("cpio", "archive", "application/x-cpio")),
+    (0, b"070702", of("cpio", "archive", "application/x-cpio")),
+    (0, b"070707", of("cpio", "archive", "application/x-cpio")),
+    (0, b"\xc7\x71", of("cpio", "archive", "application/x-cpio")),
+    (0, b"\xed\xab\xee\xdb", of("rpm", "archive", "application/x-rpm")),
+    (0, b"\x78\x9f\x3e\x22", of("tnef", "archive", "application/ms-tnef")),
+    (0x8001, b"CD001", of("iso", "archive", "application/x-iso9660-image")),
+    (0, b"vhdxfile", of("vhd", "archive", "application/x-vhdx")),
+    (0, b"conectix", of("vhd", "archive", "application/x-vhd")),
+    (0, b"ITSF\x03\0\0\0", of("chm", "executable", "application/vnd.ms-htmlhelp")),
+    (0, b"L\0\0\0\x01\x14\x02\0", of("lnk", "executable", "application/x-ms-shortcut")),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", of("doc", "document", "application/x-ole-storage")),
+    (0, b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", of("one", "document", "application/onenote")),
+    (0, b"{\\rtf", of("rtf", "document", "application/rtf")),
+    (0, b"{\\rt", of("rtf", "document", "application/rtf")),
+    (0, b"%!PS", of("ps", "document", "application/postscript")),
+    (0, b"\x89PNG\r\n\x1a\n", of("png", "image", "image/png")),
+    (0, b"GIF8", of("gif", "image", "image/gif")),
+    (0, b"\xff\xd8\xff", of("jpg", "image", "image/jpeg")),
+    (0, b"II*\0", of("tif", "image", "image/tiff")),
+    (0, b"MM\0*", of("tif", "image", "image/tiff")),
+    (0, b"\0\0\x01\0", of("ico", "image", "image/vnd.microsoft.icon")),
+    (0, b"8BPS", of("psd", "image", "image/vnd.adobe.photoshop")),
+    (8, b"WEBP", of("webp", "image", "image/webp")),
+    (0, b"\xd7\xcd\xc6\x9a", of("wmf", "image", "image/wmf")),
+    (0, b"ID3", of("mp3", "audio", "audio/mpeg")),
+    (0, b"OggS", of("ogg", "audio", "audio/ogg")),
+    (0, b"fLaC", of("flac", "audio", "audio/flac")),
+    (8, b"WAVE", of("wav", "audio", "audio/wav")),
+    (0, b"MThd", of("mid", "audio", "audio/midi")),
+    (8, b"AVI ", of("avi", "video", "video/x-msvideo")),
+    (4, b"ftyp", of("mp4", "video", "video/mp4")),
+    (0, b"\0\0\x01\xba", of("mpg", "video", "video/mpeg")),
+    (0, b"\x1a\x45\xdf\xa3", of("mkv", "video", "video/x-matroska")),
+    (0, b"FWS", of("swf", "executable", "application/x-shockwave-flash")),
+    (0, b"CWS", of("swf", "executable", "application/x-shockwave-flash")),
+    (0, b"ZWS", of("swf", "executable", "application/x-shockwave-flash")),
+    (0, b"SQLite format 3\0", of("sqlite", "data", "application/vnd.sqlite3")),
+    (0, b"-----BEGIN PGP", of("pgp.asc", "data", "application/pgp-encrypted")),
+    (0, b"!BDN", of("pst", "data", "application/vnd.ms-outlook-pst")),
+];
+
+/// Types of `data`, the most telling first; several for polyglots; empty if nothing is known.
+#[must_use]
+pub fn detect(data: &[u8]) -> Vec<FileType> {
+    let mut types: Vec<FileType> = Vec::new();
+    let mut add = |kind: FileType| {
+        if !types.iter().any(|known| known.short == kind.short) {
+            types.push(kind);
+        }
+    };
+    if is_exe_ms(data) {
+        add(EXE_MS);
+    }
+    let first = data.first().copied().unwrap_or(0);
+    for (offset, magic, kind) in MAGIC {
+        let fits = match offset {
+            0 => magic.first() == Some(&first) && data.starts_with(magic),
+            _ => data.get(*offset..).is_some_and(|rest| rest.starts_with(magic)),
+        };
+        if fits {
+            add(*kind);
+        }
+    }
+    if is_tar(data) {
+        add(TAR);
+    }
+    let text = is_text(data);
+    if !text && has_zip_end(data) {
+        add(ZIP);
+    }
+    // Readers of PDF look for the mark in the first 1024 octets.
+    let head = data.get(..data.len().min(1024)).unwrap_or_default();
+    if memmem::find(head, b"%PDF-").is_some() {
+        add(of("pdf", "document", "application/pdf"));
+    }
+    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if let Some(kind) = markup(start) {
+        add(kind);
+    }
+    if start.starts_with(b"#!") {
+        add(SCRIPT);
+    }
+    if is_mail(start) {
+        add(MAIL);
+    }
+    if text && !data.is_empty() {
+        add(TXT);
+    }
+    types
+}
+
+/// A DOS or Windows program: `MZ` alone is not enough, a text may begin so.
+fn is_exe_ms(data: &[u8]) -> bool {
+    if !(data.starts_with(b"MZ") || data.starts_with(b"ZM")) {
+        return false;
+    }
+    let word = |at: usize| match data.get(at..at + 2) {
+        Some([low, high]) => Some(u16::from_le_bytes([*low, *high])),
+        _ => None,
+    };
+    let (Some(low), Some(high)) = (word(0x3c), word(0x3e)) else {
+        return word(2).is_some_and(|last| last < 512) && data.len() >= 28;
+    };
+    let new_header = usize::from(low) | usize::from(high) << 16;
+    if let Some(rest) = data.get(new_header..)
+        && new_header >= 4
+        && [&b"PE\0\0"[..], b"NE", b"LE", b"LX"].iter().any(|mark| rest.starts_with(mark))
+    {
+        return true;
+    }
+    let (last_page, pages, header) = (word(2), word(4), word(8));
+    last_page.is_some_and(|octets| octets <= 512)
+        && pages.is_some_and(|pages| pages > 0)
+        && header.is_some_and(|paragraphs| (1..0x1000).contains(&paragraphs))
+}
+
+/// The header of a tar member adds up to the sum that it holds.
+fn is_tar(data: &[u8]) -> bool {
+    let Some(header) = data.get(..512) else { return false };
+    if header.first() == Some(&0) {
+        return false;
+    }
+    super::archive::tar_checksum_fits(header)
+}
+
+/// The end record of a zip near the end, whatever stands before the zip.
+fn has_zip_end(data: &[u8]) -> bool {
+    const TAIL_BYTES: usize = 66_000;
+    let tail = data.get(data.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+    memmem::rfind(tail, b"PK\x05\x06").is_some() && memmem::find(data, b"PK\x03\x04").is_some()
+}
+
+/// Text: no octet that text does not hold, in the first 8 KiB.
+fn is_text(data: &[u8]) -> bool {
+    let head = data.get(..data.len().min(8192)).unwrap_or_default();
+    !head.iter().any(|octet| matches!(octet, 0..=6 | 14..=26 | 28..=31 | 127))
+}
+
+fn markup(start: &[u8]) -> Option<FileType> {
+    if start.first() != Some(&b'<') {
+        return None;
+    }
+    let lower = start.to_ascii_lowercase();
+    let has = |mark: &[u8]| memmem::find(&lower, mark).is_some();
+    if has(b"<svg") && !has(b"<html") {
+        Some(SVG)
+    } else if has(b"<job") || has(b"<package><job") {
+        Some(of("wsf", "script", "application/x-wsf"))
+    } else if has(b"<html") || has(b"<!doctype html") || has(b"<body") || has(b"<head") {
+        let hta = has(b"<hta:application");
+        Some(if hta { of("hta", "script", "application/hta") } else { HTML })
+    } else if has(b"<script") {
+        Some(HTML)
+    } else if lower.starts_with(b"<?xml") {
+        Some(of("xml", "text", "text/xml"))
+    } else if lower.starts_with(b"<?php") {
+        Some(of("php", "script", "application/x-php"))
+    } else {
+        None
+    }
+}
+
+/// A message in a file begins with one of the fields that messages begin with.
+fn is_mail(start: &[u8]) -> bool {
+    let first = start.split(|octet| *octet == b'\n').next().unwrap_or_default();
+    let fields: &[&[u8]] = &[
+        b"received:",
+        b"return-path:",
+        b"delivered-to:",
+        b"message-id:",
+        b"mime-version:",
+        b"x-envelope-from:",
+        b"dkim-signature:",
+        b"from:",
+        b"date:",
+        b"to:",
+        b"subject:",
+    ];
+    let named = fields
+        .iter()
+        .any(|field| first.get(..field.len()).is_some_and(|f| f.eq_ignore_ascii_case(field)));
+    // One field alone could be prose; a message has a second line that is a field or a fold.
+    named && {
+        let second = start.get(first.len() + 1..).unwrap_or_default();
+        let colon = memchr::memchr(b':', second.get(..second.len().min(78)).unwrap_or_default());
+        matches!(second.first(), Some(b' ' | b'\t'))
+            || colon.and_then(|at| second.get(..at)).is_some_and(|name| {
+                !name.is_empty() && name.iter().all(|o| o.is_ascii_alphanumeric() || *o == b'-')
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(data: &[u8], want: &[&str]) {
+        let got: Vec<_> = detect(data).iter().map(|kind| kind.short).collect();
+        assert_eq!(got, want, "{:?}", String::from_utf8_lossy(data));
+    }
+
+    #[test]
+    fn content_tells_its_type() {
+        check(b"", &[]);
+        check(b"hello", &["txt"]);
+        check(b"\x7fELF\x02\x01", &["exe-unix"]);
+        check(b"#!/bin/sh\n", &["script", "txt"]);
+        check(b"%PDF-1.4\n", &["pdf", "txt"]);
+        check(b"GIF89a\x01\0", &["gif"]);
+        check(b"<!DOCTYPE html><p>", &["html", "txt"]);
+        check(b"<?xml version='1.0'?><svg/>", &["svg", "txt"]);
+        check(b"From: a@b\nTo: c@d\n\nx", &["mail", "txt"]);
+        check(b"PK\x03\x04\x14\0", &["zip"]);
+        check(b"GIF89a\0PK\x03\x04\0PK\x05\x06", &["gif", "zip"]);
+    }
+
+    #[test]
+    fn a_text_that_begins_with_mz_is_no_program() {
+        check(
+            b"MZ is the magic of DOS programs. And this is a sentence that is long.\r\n",
+            &["txt"],
+        );
+        let mut exe = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0".to_vec();
+        exe.resize(100, 0);
+        check(&exe, &["exe-ms"]);
+    }
+
+    #[test]
+    fn every_type_has_a_known_class() {
+        let classes = [
+            "executable",
+            "script",
+            "archive",
+            "document",
+            "image",
+            "text",
+            "audio",
+            "video",
+            "data",
+        ];
+        for (_, magic, kind) in MAGIC {
+            assert!(classes.contains(&kind.class) && magic.len() >= 2, "{}", kind.short);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Leaves and packed content: decoded, typed, looked into.
+
+use bytes::Bytes;
+use memchr::memmem;
+use sha2::{Digest as _, Sha256};
+
+use super::{Entity, Packed, Place, Walk, Work};
+use crate::mail::{DefectCode, Link, Part, PartFlag, PartKind};
+use crate::mime::archive::{self, Container};
+use crate::mime::header::LineEnds;
+use crate::mime::transfer::{self, Encoding};
+use crate::mime::{charset, header, html, kind, links};
+
+/// Files in uuencode that are taken out of one text.
+const BLOCKS_MAX: usize = 100;
+
+/// Messages pasted into messages pasted into messages: deeper nobody reads.
+const TEXTS_MAX: usize = 3;
+
+/// Links kept of one message.
+const MESSAGE_LINKS_MAX: usize = 10_000;
+
+/// True for the short text that stands before the first delimiter in ordinary mail.
+pub(super) fn is_prose(octets: &[u8]) -> bool {
+    const PROSE_BYTES_MAX: usize = 2_000;
+    const WORD_BYTES_MAX: usize = 60;
+    octets.len() <= PROSE_BYTES_MAX
+        && octets.split(u8::is_ascii_whitespace).all(|word| word.len() <= WORD_BYTES_MAX)
+        && memmem::find(octets, b"begin ").is_none()
+        && find_mime_field(octets).is_none()
+}
+
+/// Where a line begins with a MIME field.
+fn find_mime_field(octets: &[u8]) -> Option<usize> {
+    memmem::find_iter(octets, b"ontent-").map(|at| at.wrapping_sub(1)).find(|at| {
+        let starts = *at == 0 || matches!(octets.get(at.wrapping_sub(1)), Some(b'\n' | b'\r'));
+        let field = octets.get(*at..).unwrap_or_default();
+        let named = |name: &[u8]| {
+            field.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name))
+        };
+        starts && (named(b"content-type:") || named(b"content-transfer-encoding:"))
+    })
+}
+
+impl Walk {
+    /// Fills in data, digest and types. True if no other part had the same data.
+    pub(super) fn set_data(&mut self, index: usize, data: Bytes) -> bool {
+        let digest = Sha256::digest(&data).into();
+        let new = self.seen.insert(digest);
+        if let Some(part) = self.message.parts.get_mut(index) {
+            part.types = kind::detect(&data);
+            part.sha256 = digest;
+            part.data = data;
+        }
+        new
+    }
+
+    pub(super) fn leaf(
+        &mut self,
+        index: usize,
+        body: &Bytes,
+        encoding: Encoding,
+        prefix: &str,
+        typed: bool,
+    ) {
+        let path = self.path_of(index);
+        let decoded = transfer::decode(body, encoding);
+        for code in &decoded.odd {
+            self.note(*code, &path, encoding.as_str());
+        }
+        let new = self.set_data(index, decoded.data.clone());
+        if let (Some(name), Some(part)) = (decoded.name, self.message.parts.get_mut(index)) {
+            let name = charset::guess(&name).into_owned();
+            if !part.names.contains(&name) {
+                part.names.push(name);
+            }
+        }
+        let textual = self.read_text(index);
+        self.collect_links(index);
+        let names = self.message.parts.get(index).map(|p| p.names.clone()).unwrap_or_default();
+        for (number, other) in decoded.others.into_iter().enumerate() {
+            self.push_packed(index, names.clone(), other, &format!("reading{}", number + 2), true);
+        }
+        self.sniff(index, body, encoding, &names, textual);
+        if textual || encoding == Encoding::Identity {
+            self.look_into_text(index, &decoded.data, typed);
+        }
+        if new {
+            self.look_inside(index, &names, prefix, 0);
+        }
+    }
+
+    /// Readings of a body that is not in the encoding that was declared.
+    fn sniff(
+        &mut self,
+        index: usize,
+        body: &Bytes,
+        encoding: Encoding,
+        names: &[String],
+        textual: bool,
+    ) {
+        let sniffed = match encoding {
+            Encoding::Identity if transfer::looks_like_base64(body) => Encoding::Base64,
+            Encoding::Base64 if !textual && memmem::find(body, b"=").is_some_and(|at| at < 200) => {
+                Encoding::QuotedPrintable
+            }
+            Encoding::Identity
+            | Encoding::Base64
+            | Encoding::QuotedPrintable
+            | Encoding::Uuencode => return,
+        };
+        let data = transfer::decode(body, sniffed).data;
+        self.push_packed(index, names.to_vec(), data, sniffed.as_str(), true);
+    }
+
+    /// Text parts to Unicode. True if it is one.
+    fn read_text(&mut self, index: usize) -> bool {
+        let Some(part) = self.message.parts.get_mut(index) else { return false };
+        if !part.declared_type.starts_with("text") {
+            return false;
+        }
+        let (text, odd) = charset::decode(&part.data, part.charset.as_deref());
+        part.text = Some(text.into_owned());
+        let label = part.charset.clone().unwrap_or_default();
+        let path = part.path.clone();
+        if let Some(code) = odd {
+            self.note(code, &path, &label);
+        }
+        true
+    }
+
+    fn collect_links(&mut self, index: usize) {
+        let Some(part) = self.message.parts.get(index) else { return };
+        let marked_up = part.declared_type == "text/html"
+            || part.types.iter().any(|kind| matches!(kind.short, "html" | "svg"));
+        let found = match (&part.text, marked_up) {
+            (Some(text), true) => html_links(text),
+            (None, true) => html_links(&charset::guess(&part.data)),
+            (Some(text), false) => {
+                links::in_text(text).into_iter().map(|url| (url, None)).collect()
+            }
+            (None, false) => return,
+        };
+        let path = part.path.clone();
+        for (url, text) in found {
+            if self.message.links.len() >= MESSAGE_LINKS_MAX {
+                return;
+            }
+            if self.seen_links.insert(url.clone()) {
+                self.message.links.push(Link { url, part: path.clone(), text });
+            }
+        }
+    }
+
+    /// Files and messages that stand in a text.
+    fn look_into_text(&mut self, index: usize, data: &Bytes, typed: bool) {
+        for (number, block) in transfer::find_uuencode(data, BLOCKS_MAX).into_iter().enumerate() {
+            let name = charset::guess(&block.name).into_owned();
+            if !block.complete {
+                let path = self.path_of(index);
+                self.note(DefectCode::BadUuencode, &path, &name);
+            }
+            let label = clean_name(&name, number);
+            self.push_packed(index, vec![name], block.data.into(), &label, false);
+        }
+        let Some(at) = find_mime_field(data) else { return };
+        let path = self.path_of(index);
+        let depth = self.depth_of(index) + 1;
+        let nested = path.matches("/text").count() >= TEXTS_MAX;
+        if nested || depth > self.budget.limits.depth_max || !self.may_read_again(data.len()) {
+            return;
+        }
+        let start = section_start(data, at);
+        let octets = match crate::mime::multipart::guess_boundary(data) {
+            // A multipart without its header: one is made up for it.
+            Some(boundary) => {
+                let quoted: Vec<u8> = boundary
+                    .iter()
+                    .flat_map(
+                        |o| if matches!(o, b'"' | b'\\') { vec![b'\\', *o] } else { vec![*o] },
+                    )
+                    .collect();
+                [b"Content-Type: multipart/mixed; boundary=\"", &quoted[..], b"\"\r\n\r\n", data]
+                    .concat()
+                    .into()
+            }
+            None => data.slice(start..),
+        };
+        self.work.push(Work::Entity(Entity {
+            octets,
+            parent: Some(index),
+            depth,
+            place: Place::At(format!("{path}/text")),
+            default_type: "text/plain",
+            reading: None,
+            embedded: typed,
+        }));
+    }
+
+    pub(super) fn packed(&mut self, packed: Packed) {
+        let digest: [u8; 32] = Sha256::digest(&packed.data).into();
+        let known = self.seen.contains(&digest);
+        if packed.reading && (known || packed.data.is_empty()) {
+            return;
+        }
+        self.seen.insert(digest);
+        for code in &packed.odd {
+            self.note(*code, &packed.path, "");
+        }
+        let index = self.message.parts.len();
+        let types = kind::detect(&packed.data);
+        self.message.parts.push(Part {
+            path: packed.path.clone(),
+            parent: Some(packed.parent),
+            depth: packed.depth,
+            kind: PartKind::Member,
+            header_octets: Bytes::new(),
+            headers: Vec::new(),
+            declared_type: String::new(),
+            charset: None,
+            disposition: None,
+            names: packed.names.clone(),
+            data: packed.data.clone(),
+            text: None,
+            types,
+            flags: packed.flags,
+            sha256: digest,
+        });
+        let first_child = self.work.len();
+        self.collect_links(index);
+        // The same content a second time holds nothing new; a bomb of copies ends here.
+        if !known {
+            if packed.reading {
+                self.look_into_text(index, &packed.data, true);
+            }
+            let prefix = format!("{}/", packed.path);
+            self.look_inside(index, &packed.names, &prefix, packed.archive_depth);
+        }
+        self.in_order(first_child);
+    }
+
+    /// Opens what is a container or a message by content or name.
+    fn look_inside(&mut self, index: usize, names: &[String], prefix: &str, archive_depth: usize) {
+        let Some(part) = self.message.parts.get_mut(index) else { return };
+        let data = part.data.clone();
+        if data.is_empty() {
+            return;
+        }
+        ole_facts(part);
+        let types = part.types.clone();
+        let is_member = part.kind == PartKind::Member;
+        let by_name = names.iter().any(|name| {
+            let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+            [".eml", ".mht", ".mhtml"].iter().any(|ending| name.ends_with(ending))
+        });
+        let by_type = types.first().is_some_and(|kind| kind.short == "mail")
+            && (is_member || !part.declared_type.starts_with("text"));
+        if by_name || by_type {
+            self.push_message(index, data.clone(), prefix.to_owned());
+        }
+        let containers = Container::among(&types);
+        if containers.is_empty() {
+            return;
+        }
+        if archive_depth >= self.budget.limits.archive_depth_max {
+            let path = self.path_of(index);
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        for container in containers {
+            let name = names.first().map(String::as_str);
+            let opened = archive::open(container, &data, name, &mut self.budget);
+            self.take_members(index, opened, archive_depth + 1);
+        }
+    }
+
+    fn take_members(&mut self, index: usize, opened: archive::Opened, archive_depth: usize) {
+        let path = self.path_of(index);
+        let depth = self.depth_of(index) + 1;
+        for code in opened.odd {
+            self.note(code, &path, "");
+        }
+        let macros = opened.members.iter().flat_map(|member| &member.names).any(|name| {
+            let name = name.to_ascii_lowercase();
+            name.ends_with("vbaproject.bin")
+        });
+        if let Some(part) = self.message.parts.get_mut(index) {
+            part.flags.extend(opened.flags);
+            if macros {
+                part.flags.push(PartFlag::Macro);
+            }
+        }
+        if depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        for (number, member) in opened.members.into_iter().enumerate() {
+            let label = member.names.first().map_or("", String::as_str);
+            let path = format!("{path}/{}", clean_name(label, number));
+            self.work.push(Work::Packed(Packed {
+                names: member.names,
+                data: member.data,
+                parent: index,
+                depth,
+                path,
+                flags: member.flags,
+                odd: member.odd,
+                archive_depth,
+                reading: false,
+            }));
+        }
+    }
+}
+
+/// Addresses in attributes, and those that only stand in the text.
+fn html_links(text: &str) -> Vec<(String, Option<String>)> {
+    let page = html::render(text);
+    let mut found = page.links;
+    found.extend(links::in_text(&page.text).into_iter().map(|url| (url, None)));
+    found
+}
+
+/// What an OLE file tells without being opened: its directory names are UTF-16.
+fn ole_facts(part: &mut Part) {
+    if !part.types.iter().any(|kind| kind.short == "doc") {
+        return;
+    }
+    let wide = |name: &str| name.bytes().flat_map(|octet| [octet, 0]).collect::<Vec<u8>>();
+    if memmem::find(&part.data, &wide("_VBA_PROJECT")).is_some() {
+        part.flags.push(PartFlag::Macro);
+    }
+    if memmem::find(&part.data, &wide("EncryptedPackage")).is_some() {
+        part.flags.push(PartFlag::Encrypted);
+    }
+}
+
+/// A name for a path: no control characters, not too long; a number if there is none.
+fn clean_name(name: &str, number: usize) -> String {
+    const NAME_CHARS_MAX: usize = 200;
+    if name.is_empty() {
+        return format!("#{}", number + 1);
+    }
+    name.chars().take(NAME_CHARS_MAX).map(|s| if s.is_control() { '?' } else { s }).collect()
+}
+
+/// Where the run of lines begins that looks like the header section around `at`.
+fn section_start(data: &[u8], at: usize) -> usize {
+    const LINES_MAX: usize = 50;
+    let mut start = at;
+    for _ in 0..LINES_MAX {
+        let before = data.get(..start).unwrap_or_default();
+        let before = before.strip_suffix(b"\n").unwrap_or(before);
+        let before = before.strip_suffix(b"\r").unwrap_or(before);
+        let line_at = memchr::memrchr(b'\n', before).map_or(0, |lf| lf + 1);
+        let line = before.get(line_at..).unwrap_or_default();
+        let section = header::parse(line, LineEnds::Lf, &crate::mime::Limits::default());
+        if start == 0 || line.is_empty() || section.fields.is_empty() {
+            break;
+        }
+        start = line_at;
+    }
+    start
+}
