@@ -2,6 +2,7 @@
 //!
 //! The rooms stand in the order in which a mail walks through them; `docs/ARCHITECTURE.md` draws the way.
 
+pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod examine;

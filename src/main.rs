@@ -1,3 +1,7 @@
 //! The program `tamis`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tamis::cli::main()
+}

@@ -1,4 +1,4 @@
-//! The configuration as it is meant: checked, with types. [`file`] is the configuration as it is written.
+//! The configuration as it is meant: checked, with types. `file` is the configuration as it is written.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,6 +11,28 @@ use ipnet::IpNet;
 use crate::filters::Score;
 use crate::mime;
 use crate::verdict::Action;
+
+mod address;
+mod build;
+mod check;
+mod cross;
+mod file;
+mod load;
+mod mistakes;
+mod policies;
+mod read;
+mod rules;
+mod schema;
+mod show;
+mod suggest;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+pub use file::Origin;
+pub use load::{DEFAULT_FILE, DEFAULT_TEXT, Loaded, Origins, Request, load, load_texts};
+pub use mistakes::{Mistakes, Sources, render};
+pub use show::{explain, show, show_json};
 
 /// Everything this host was told. One mail sees one value from start to end.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +71,29 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// See [`Log`].
     pub log: Log,
+}
+
+/// What an empty file means.
+impl Default for Config {
+    #[expect(clippy::expect_used, reason = "the built-in defaults are loaded by the tests")]
+    fn default() -> Self {
+        load_texts(Vec::new(), &[], &[]).expect("the built-in defaults are right").config
+    }
+}
+
+/// The name of this machine, as the kernel has it or `/etc/hostname` says; `localhost` if neither can be used.
+fn system_hostname() -> String {
+    let kernel = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let file = || std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let usable = |name: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        !name.is_empty() && name != "(none)" && name.len() <= 253 && name.chars().all(allowed)
+    };
+    std::iter::once(kernel)
+        .chain(std::iter::once_with(file))
+        .map(|name| name.trim().to_owned())
+        .find(|name| usable(name))
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Act, or only say what would be done.

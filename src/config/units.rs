@@ -78,7 +78,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Writes a size with the largest unit that keeps it whole; [`parse_size`] reads it back to the same value.
 #[must_use]
 pub fn format_size(octets: u64) -> String {
-    let unit = SIZES.iter().find(|(_, unit)| octets >= *unit && octets % unit == 0);
+    let unit = SIZES.iter().find(|(_, unit)| octets >= *unit && octets.is_multiple_of(*unit));
     match unit {
         Some((name, unit)) => format!("{}{name}", octets / unit),
         None => "0B".to_owned(),
@@ -89,7 +89,8 @@ pub fn format_size(octets: u64) -> String {
 #[must_use]
 pub fn format_duration(time: Duration) -> String {
     let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let unit = TIMES.iter().find(|(_, unit)| milliseconds >= *unit && milliseconds % unit == 0);
+    let unit =
+        TIMES.iter().find(|(_, unit)| milliseconds >= *unit && milliseconds.is_multiple_of(*unit));
     match unit {
         Some((name, unit)) => format!("{}{name}", milliseconds / unit),
         None => "0s".to_owned(),
@@ -149,9 +150,13 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_units() {
-        for (text, want) in
-            [("100ms", 100), ("30s", 30_000), ("5m", 300_000), ("24h", 86_400_000), ("14 d", 1_209_600_000)]
-        {
+        for (text, want) in [
+            ("100ms", 100),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("24h", 86_400_000),
+            ("14 d", 1_209_600_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(want)), "{text}");
         }
     }

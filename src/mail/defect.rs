@@ -175,7 +175,6 @@ impl DefectCode {
                 | Self::HeaderLineWithoutColon
                 | Self::EncodedContainer
                 | Self::Nul
-                | Self::BareCr
                 | Self::BadArchive
                 | Self::MessagePartial
                 | Self::MessageExternalBody

@@ -179,6 +179,12 @@ fn defects(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
         let text = format!("part {} needs a password", part.path);
         reasons.push(reason(Verdict::Encrypted, policy.encrypted, text));
     }
+    // Nobody could look into it, as with what needs a password: it is never clean, and the same action holds.
+    for part in report.message.parts.iter().filter(|part| part.is(PartFlag::Unscannable)) {
+        let kind = part.types.first().map_or("container", |kind| kind.short);
+        let text = format!("part {} is a {kind} that could not be opened", part.path);
+        reasons.push(reason(Verdict::OverLimits, policy.encrypted, text));
+    }
 }
 
 fn missing(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {

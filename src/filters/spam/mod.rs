@@ -12,7 +12,6 @@ mod build;
 mod directive;
 mod examples;
 mod expression;
-mod fallback;
 mod header;
 mod inspect;
 mod literals;

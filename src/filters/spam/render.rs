@@ -236,7 +236,7 @@ fn body(mail: &Mail<'_>) -> Segments {
 
 /// The text a reader sees of HTML.
 fn html_text(html: &str) -> String {
-    super::fallback::html_text(html)
+    crate::mime::html::render(html).text
 }
 
 /// Cuts a text into paragraphs: an empty line ends one, any other white space is one blank.

@@ -1,0 +1,233 @@
+//! `tamis scan`: decides as if a message came in, and explains.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::{Answer, Failure, Options, exit, load, print, runtime, shown};
+use crate::config::Listener;
+use crate::delivery::Memory;
+use crate::examine::{Question, examine};
+use crate::mail::{Client, Envelope, Path, Recipient};
+use crate::site::Site;
+use crate::smtp::body;
+
+/// Options of `scan`.
+#[derive(Debug, Args)]
+pub struct ScanOptions {
+    /// Address of the client
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// What the client says in HELO
+    #[arg(long, value_name = "NAME")]
+    helo: Option<String>,
+    /// Envelope sender
+    #[arg(long, value_name = "ADDRESS", default_value = "")]
+    from: String,
+    /// Envelope recipient; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    rcpt: Vec<String>,
+    /// The listener to decide as; the first one if not given
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// Exit status 1 if a message would not be delivered
+    #[arg(long)]
+    exit_code: bool,
+    /// Shows the tree of parts
+    #[arg(long)]
+    parts: bool,
+    /// Messages; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Decides about each file in turn.
+pub fn run(options: &Options, scan: &ScanOptions) -> Answer {
+    let site = Arc::new(load::site(options, None)?);
+    let listener = listener(&site, scan.listener.as_deref())?;
+    let runtime = runtime()?;
+    let memory = Memory::default();
+    let slots = Semaphore::new(1);
+    let mut negative = false;
+    let mut missing = None;
+    runtime.block_on(site.scanners.probe());
+    for file in &scan.files {
+        let octets = match read(file) {
+            Ok(octets) => octets,
+            Err(failure) => {
+                // The others are still looked at.
+                eprintln_line(&failure.message);
+                missing = Some(failure.status);
+                continue;
+            }
+        };
+        let question = Question {
+            listener: &listener,
+            envelope: Arc::new(envelope(scan)),
+            body: body::from_file(&octets),
+            peer: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            received: Instant::now(),
+            slots: &slots,
+            memory: &memory,
+        };
+        let began = Instant::now();
+        let examined = runtime
+            .block_on(examine(&site, question))
+            .map_err(|reply| Failure::new(exit::TEMPORARY, format!("{}: {reply}", file.display())))?;
+        let mut facts = examined.facts;
+        if let Some(object) = facts.as_object_mut() {
+            object.insert("file".to_owned(), file.display().to_string().into());
+            if let Some(timing) = object.get_mut("timing_ms").and_then(Value::as_object_mut) {
+                let total = (began.elapsed().as_secs_f64() * 1e6).round() / 1000.0;
+                timing.insert("total".to_owned(), total.into());
+            }
+        }
+        let action = facts.get("action").and_then(Value::as_str).unwrap_or_default();
+        negative |= !matches!(action, "pass" | "tag");
+        if options.json {
+            print(&format!("{facts}\n"))?;
+        } else {
+            let mut out = text(&facts, &file.display().to_string());
+            if scan.parts {
+                out.push_str(&tree(&facts));
+            }
+            print(&out)?;
+        }
+    }
+    match missing {
+        Some(status) => Err(Failure::new(status, "")),
+        None if scan.exit_code && negative => Err(Failure::new(exit::NEGATIVE, "")),
+        None => Ok(()),
+    }
+}
+
+fn eprintln_line(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = std::io::Write::write_all(&mut err, format!("{text}\n").as_bytes());
+}
+
+fn listener(site: &Site, name: Option<&str>) -> Result<Listener, Failure> {
+    let listeners = &site.config.listeners;
+    let found = match name {
+        Some(name) => listeners.iter().find(|listener| *listener.name == *name),
+        None => listeners.first(),
+    };
+    found.cloned().ok_or_else(|| {
+        let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+        Failure::new(exit::USAGE, format!("no such listener; there are: {}", known.join(", ")))
+    })
+}
+
+fn read(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    let mut octets = Vec::new();
+    let read = if file.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut octets).map(|_| ())
+    } else {
+        std::fs::read(file).map(|read| octets = read)
+    };
+    match read {
+        Ok(()) => Ok(octets),
+        Err(error) => {
+            let not_found = error.kind() == std::io::ErrorKind::NotFound;
+            let status = if not_found { exit::NOT_FOUND } else { exit::IO };
+            Err(Failure::new(status, format!("{}: {error}", file.display())))
+        }
+    }
+}
+
+fn envelope(scan: &ScanOptions) -> Envelope {
+    let path = |address: &str| Path {
+        argument: format!("<{address}>").into_bytes(),
+        address: address.to_owned(),
+    };
+    let recipients = if scan.rcpt.is_empty() { vec!["postmaster".to_owned()] } else { scan.rcpt.clone() };
+    Envelope {
+        client: Client { address: scan.client, helo: scan.helo.clone(), ..Client::default() },
+        helo: scan.helo.clone().unwrap_or_default(),
+        sender: path(&scan.from),
+        recipients: recipients.iter().map(|address| Recipient { path: path(address) }).collect(),
+        ..Envelope::default()
+    }
+}
+
+/// The explanation for people.
+#[must_use]
+pub fn text(facts: &Value, name: &str) -> String {
+    let string = |key: &str| facts.get(key).and_then(Value::as_str).unwrap_or_default();
+    let number = |value: Option<&Value>| value.and_then(Value::as_f64);
+    let mut out = format!("{}: {}", shown(name), string("action").to_uppercase());
+    let _ = write!(out, "  verdict {}", string("verdict"));
+    if let Some(score) = number(facts.get("score")) {
+        let _ = write!(out, "  score {score}");
+    }
+    for (key, word) in [("tag_at", "tag"), ("quarantine_at", "quarantine"), ("reject_at", "reject")] {
+        if let Some(at) = number(facts.pointer(&format!("/thresholds/{key}"))) {
+            let _ = write!(out, "   {word} ≥ {at}");
+        }
+    }
+    out.push('\n');
+    for reason in list(facts, "reasons") {
+        let _ = writeln!(out, "  {}", shown(reason.as_str().unwrap_or_default()));
+    }
+    for rule in list(facts, "rules") {
+        let word = |key: &str| shown(rule.get(key).and_then(Value::as_str).unwrap_or_default());
+        let points = number(rule.get("score")).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  {points:+.3} {}  {}  \"{}\"  {}",
+            word("name"),
+            word("describe"),
+            word("evidence"),
+            word("source")
+        );
+    }
+    for scan in list(facts, "scanners") {
+        let word = |key: &str| scan.get(key).and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(out, "  virus scanner {}: {}", word("scanner"), shown(word("answer")));
+    }
+    let missing: Vec<String> = list(facts, "not_run")
+        .iter()
+        .map(|missing| {
+            let word = |key: &str| missing.get(key).and_then(Value::as_str).unwrap_or_default();
+            format!("{} ({})", word("check"), shown(word("why")))
+        })
+        .collect();
+    if !missing.is_empty() {
+        let _ = writeln!(out, "  not run: {}", missing.join(", "));
+    }
+    let _ = writeln!(out, "  reply: {}", shown(string("reply")));
+    out
+}
+
+fn tree(facts: &Value) -> String {
+    let mut out = String::new();
+    for part in list(facts, "parts") {
+        let word = |key: &str| shown(part.get(key).and_then(Value::as_str).unwrap_or_default());
+        let size = part.get("size").and_then(Value::as_u64).unwrap_or_default();
+        let flags: Vec<&str> = list(part, "flags").iter().filter_map(Value::as_str).collect();
+        let _ = writeln!(
+            out,
+            "  part {}  {}  real: {}  {size} octets  {} {}",
+            word("path"),
+            word("declared_type"),
+            word("type"),
+            word("name"),
+            flags.join(" ")
+        );
+    }
+    for defect in list(facts, "defects") {
+        let _ = writeln!(out, "  defect {}", shown(defect.as_str().unwrap_or_default()));
+    }
+    out
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
