@@ -182,6 +182,7 @@ impl Tamis {
             }
             None => Command::new(program()),
         };
+        without_ours(&mut command);
         command.args(["serve", "-c"]).arg(self.file()).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
@@ -246,6 +247,7 @@ impl Tamis {
     /// Runs a command of the program with this configuration: `tamis quarantine list -c FILE …`.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
+        without_ours(&mut command);
         command.args(arguments).arg("-c").arg(self.file()).stdin(Stdio::null());
         command
     }
@@ -319,6 +321,11 @@ impl Drop for Tamis {
             eprintln!("--- the last of the log of tamis ---\n{}", last.join("\n"));
         }
     }
+}
+
+/// Variables that are meant for the tests would be taken for settings.
+fn without_ours(command: &mut Command) {
+    command.env_remove("TAMIS_PROGRAM").env_remove("TAMIS_CORPUS");
 }
 
 /// What a gzip file holds, as far as it can be read.
