@@ -4,12 +4,13 @@
 //! must come again with the whole mail; this memory keeps it from doing twice what was done, and lets RCPT answer for
 //! recipients that the next hop will not take. It lives in this process: to lose it may cost a duplicate, never a mail.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::config::NextHop;
 use crate::mail::{Envelope, Message};
 use crate::smtp::Reply;
 
@@ -20,72 +21,77 @@ const ENTRIES_MAX: usize = 10_000;
 
 type Timed<T> = HashMap<String, (Instant, T)>;
 
+/// What earlier tries of a mail have reached. Both are by address: Postfix sends a mail of many recipients in several
+/// transactions, and what was done for some of them says nothing of the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Recipients that need nothing more, and what was said of them.
+    pub replies: HashMap<String, Reply>,
+    /// Recipients whose copy is in the quarantine.
+    pub quarantined: HashSet<String>,
+}
+
 /// The memory.
 #[derive(Debug, Default)]
 pub struct Memory {
-    reached: Mutex<Timed<HashMap<String, Reply>>>,
+    reached: Mutex<Timed<Reached>>,
     refused: Mutex<Timed<Reply>>,
     failed: Mutex<Timed<u32>>,
 }
 
 impl Memory {
-    /// Under what a mail is known again: its sender, Message-ID and body; Received fields differ from try to try.
+    /// What was reached for a mail.
     #[must_use]
-    pub fn key(&self, envelope: &Envelope, message: &Message) -> String {
+    pub fn recall(&self, envelope: &Envelope, message: &Message, next_hop: &NextHop) -> Reached {
         // An empty memory is the rule, and the digest is not free.
         if locked(&self.reached).is_empty() {
-            return String::new();
+            return Reached::default();
         }
-        digest_of(envelope, message)
-    }
-
-    /// What was reached for a mail, by address.
-    #[must_use]
-    pub fn recall(&self, key: &str) -> HashMap<String, Reply> {
-        let reached = locked(&self.reached);
-        match reached.get(key) {
-            Some((since, replies)) if since.elapsed() < KEPT => replies.clone(),
-            _ => HashMap::new(),
+        let key = digest_of(envelope, message, next_hop);
+        match locked(&self.reached).get(&key) {
+            Some((since, reached)) if since.elapsed() < KEPT => reached.clone(),
+            _ => Reached::default(),
         }
     }
 
-    /// Notes the recipients that are done.
-    pub fn remember<'a>(
-        &self,
-        key: &str,
-        replies: impl Iterator<Item = (&'a str, &'a Reply)>,
-        quarantined: bool,
-    ) {
+    /// Notes what else was reached under a mail's digest.
+    pub fn remember(&self, key: &str, more: Reached) {
         let mut reached = locked(&self.reached);
         make_room(&mut reached);
         let (since, known) =
-            reached.entry(key.to_owned()).or_insert_with(|| (Instant::now(), HashMap::new()));
+            reached.entry(key.to_owned()).or_insert_with(|| (Instant::now(), Reached::default()));
         *since = Instant::now();
-        known.extend(
-            replies
-                .filter(|(_, reply)| reply.is_positive())
-                .map(|(to, reply)| (to.to_owned(), reply.clone())),
-        );
-        if quarantined {
-            known.insert(super::QUARANTINED.to_owned(), Reply::new(250, "2.7.0 Ok, quarantined"));
+        known.replies.extend(more.replies);
+        known.quarantined.extend(more.quarantined);
+    }
+
+    /// The mail is done for the recipients of this envelope.
+    pub fn forget(&self, envelope: &Envelope, message: &Message, next_hop: &NextHop) {
+        if locked(&self.reached).is_empty() {
+            return;
+        }
+        let key = digest_of(envelope, message, next_hop);
+        let mut reached = locked(&self.reached);
+        let Some((_, known)) = reached.get_mut(&key) else { return };
+        for recipient in &envelope.recipients {
+            known.replies.remove(recipient.address());
+            known.quarantined.remove(recipient.address());
+        }
+        if known.replies.is_empty() && known.quarantined.is_empty() {
+            reached.remove(&key);
         }
     }
 
-    /// The mail is done.
-    pub fn forget(&self, key: &str) {
-        if !key.is_empty() {
-            locked(&self.reached).remove(key);
-        }
-    }
-
-    /// Notes recipients that the next hop refused for good.
+    /// Notes recipients that the next hop refused for good. Only the client's queue id tells at RCPT that it is this mail
+    /// that comes again; without one nothing is noted, for another mail must not be refused in its place.
     pub fn refuse(&self, envelope: &Envelope, replies: &[Reply]) {
         let mut refused = locked(&self.refused);
         make_room(&mut refused);
         for (recipient, reply) in envelope.recipients.iter().zip(replies) {
             if reply.is_permanent() {
-                let key = pair(envelope, recipient.address());
-                refused.insert(key, (Instant::now(), reply.clone()));
+                if let Some(key) = pair(envelope, recipient.address()) {
+                    refused.insert(key, (Instant::now(), reply.clone()));
+                }
             }
         }
     }
@@ -97,14 +103,16 @@ impl Memory {
         if refused.is_empty() {
             return None;
         }
-        let (since, reply) = refused.get(&pair(envelope, address))?;
+        let (since, reply) = refused.get(&pair(envelope, address)?)?;
         (since.elapsed() < KEPT).then(|| reply.clone())
     }
 
-    /// Counts a failure of ours on these octets; gives how often that happened.
+    /// Counts a failure of ours on this message; gives how often that happened.
     #[must_use]
     pub fn failure(&self, raw: &[u8]) -> u32 {
-        let key = hex(&Sha256::digest(raw));
+        let mut digest = Sha256::new();
+        feed(&mut digest, raw);
+        let key = hex(&digest.finalize());
         let mut failed = locked(&self.failed);
         make_room(&mut failed);
         let (since, count) = failed.entry(key).or_insert((Instant::now(), 0));
@@ -114,21 +122,42 @@ impl Memory {
     }
 }
 
-/// The digest under which [`Memory`] knows a mail.
+/// The digest under which [`Memory`] knows a mail: all of it but its Received fields, which differ from try to try.
+///
+/// To take another mail for this one would lose it, so that everything counts which a second try has unchanged: the
+/// words alone do not do, since programs send the same ones with and without Message-ID.
 #[must_use]
-pub fn digest_of(envelope: &Envelope, message: &Message) -> String {
+pub fn digest_of(envelope: &Envelope, message: &Message, next_hop: &NextHop) -> String {
     let mut digest = Sha256::new();
-    digest.update(&envelope.sender.argument);
-    digest.update([0]);
-    digest.update(message.value("Message-ID").unwrap_or_default());
-    digest.update([0]);
-    digest.update(message.raw.get(message.body_start..).unwrap_or_default());
+    let ident = envelope.client.ident.as_deref().unwrap_or_default();
+    let next_hop = next_hop.to_string();
+    for text in [next_hop.as_bytes(), ident.as_bytes(), &envelope.sender.argument] {
+        digest.update((text.len() as u64).to_be_bytes());
+        digest.update(text);
+    }
+    feed(&mut digest, &message.raw);
     hex(&digest.finalize())
 }
 
-fn pair(envelope: &Envelope, address: &str) -> String {
-    let ident = envelope.client.ident.as_deref().unwrap_or_default();
-    format!("{ident}\0{}\0{address}", envelope.sender.address)
+/// Feeds a message without its Received fields.
+fn feed(digest: &mut Sha256, raw: &[u8]) {
+    let end = memchr::memmem::find(raw, b"\r\n\r\n").map_or(raw.len(), |at| at + 2);
+    let (header, body) = raw.split_at_checked(end).unwrap_or((raw, &[]));
+    let mut skipping = false;
+    for line in header.split_inclusive(|&octet| octet == b'\n') {
+        if !matches!(line.first(), Some(b' ' | b'\t')) {
+            skipping = line.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"Received:"));
+        }
+        if !skipping {
+            digest.update(line);
+        }
+    }
+    digest.update(body);
+}
+
+fn pair(envelope: &Envelope, address: &str) -> Option<String> {
+    let ident = envelope.client.ident.as_deref().filter(|ident| !ident.is_empty())?;
+    Some(format!("{ident}\0{}\0{address}", envelope.sender.address))
 }
 
 fn hex(octets: &[u8]) -> String {
@@ -171,17 +200,45 @@ mod tests {
         }
     }
 
+    fn message(raw: &str) -> Message {
+        Message { raw: raw.to_owned().into(), ..Message::default() }
+    }
+
+    fn next_hop(port: u16) -> NextHop {
+        let address = crate::config::Address::Tcp(format!("127.0.0.1:{port}"));
+        NextHop { lmtp: false, address }
+    }
+
     #[test]
     fn what_was_reached_is_known_until_the_mail_is_done() {
         let memory = Memory::default();
-        let key = digest_of(&envelope("q"), &Message::default());
-        let (ok, later) = (Reply::new(250, "ok"), Reply::new(451, "later"));
-        memory.remember(&key, [("a@x", &ok), ("b@x", &later)].into_iter(), false);
-        assert_eq!(memory.key(&envelope("other"), &Message::default()), key);
-        let known = memory.recall(&key);
-        assert_eq!((known.len(), known.get("a@x")), (1, Some(&ok)));
-        memory.forget(&key);
-        assert!(memory.recall(&key).is_empty());
+        let (mail, again) = (
+            message("Received: by a\r\n\tat 1\r\nSubject: s\r\n\r\nb"),
+            message("received: by a at 2\r\nSubject: s\r\n\r\nb"),
+        );
+        let mut reached = Reached::default();
+        reached.replies.insert("a@x".to_owned(), Reply::new(250, "ok"));
+        memory.remember(&digest_of(&envelope("q"), &mail, &next_hop(1)), reached.clone());
+        assert_eq!(memory.recall(&envelope("q"), &again, &next_hop(1)), reached);
+        memory.forget(&envelope("q"), &again, &next_hop(1));
+        assert_eq!(memory.recall(&envelope("q"), &mail, &next_hop(1)), Reached::default());
+    }
+
+    #[test]
+    fn another_mail_has_another_digest() {
+        let digest = |ident: &str, raw: &str, port: u16| {
+            digest_of(&envelope(ident), &message(raw), &next_hop(port))
+        };
+        let known = digest("q", "Subject: s\r\n\r\nb", 1);
+        for (ident, raw, port) in [
+            ("other", "Subject: s\r\n\r\nb", 1),
+            ("q", "Subject: t\r\n\r\nb", 1),
+            ("q", "Subject: s\r\nResent-To: c@x\r\n\r\nb", 1),
+            ("q", "Subject: s\r\n\r\nReceived: b", 1),
+            ("q", "Subject: s\r\n\r\nb", 2),
+        ] {
+            assert_ne!(digest(ident, raw, port), known, "{ident} {raw:?} {port}");
+        }
     }
 
     #[test]
@@ -191,12 +248,16 @@ mod tests {
         assert_eq!(memory.refusal(&envelope("q"), "b@x").map(|reply| reply.code), Some(550));
         assert!(memory.refusal(&envelope("q"), "a@x").is_none());
         assert!(memory.refusal(&envelope("r"), "b@x").is_none());
+        memory.refuse(&envelope(""), &[Reply::new(250, "ok"), Reply::new(550, "5.1.1 no")]);
+        assert!(memory.refusal(&envelope(""), "b@x").is_none());
     }
 
     #[test]
-    fn failures_of_the_same_octets_are_counted_and_the_memory_is_bounded() {
+    fn failures_of_the_same_mail_are_counted_and_the_memory_is_bounded() {
         let memory = Memory::default();
         assert_eq!([memory.failure(b"x"), memory.failure(b"x"), memory.failure(b"y")], [1, 2, 1]);
+        let tries = ["Received: 1\r\nA: b\r\n\r\nc", "Received: 2\r\nA: b\r\n\r\nc"];
+        assert_eq!(tries.map(|raw| memory.failure(raw.as_bytes())), [1, 2], "it came again");
         for n in 0..2 * ENTRIES_MAX {
             let _ = memory.failure(&n.to_be_bytes());
         }

@@ -5,7 +5,6 @@
 pub mod loop_guard;
 mod memory;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use crate::smtp::outbound::Transaction;
 use crate::smtp::outbound::{Pool, Trouble as NextHopTrouble, What, deliver};
 
 pub use memory::Memory;
+use memory::Reached;
 
 /// What carries mail out: shared by all sessions, and kept over reloads.
 #[derive(Debug, Clone)]
@@ -105,11 +105,11 @@ impl Courier {
         {
             return Outcome::same(reply.clone(), count);
         }
-        let key = self.memory.key(envelope, &examined.report.message);
-        let known = self.memory.recall(&key);
+        let known = self.memory.recall(envelope, &examined.report.message, sender.next_hop());
         let mut outcome = Outcome::default();
-        if !examined.plan.quarantine.is_empty() && !known.contains_key(QUARANTINED) {
-            match self.keep(envelope, examined).await {
+        let new = unkept(envelope, examined, &known);
+        if !new.is_empty() {
+            match self.keep(envelope, examined, &new).await {
                 Ok(stored) => outcome.quarantined = Some(stored),
                 Err(trouble) => {
                     return Outcome::same(
@@ -129,7 +129,8 @@ impl Courier {
             .into_iter()
             .map(|reply| reply.unwrap_or_else(|| Reply::try_again("no answer for this recipient")))
             .collect();
-        outcome.reply = Some(self.together(envelope, examined, &outcome));
+        let next_hop = sender.next_hop();
+        outcome.reply = Some(self.together(envelope, examined, &outcome, &known, next_hop));
         outcome
     }
 
@@ -139,7 +140,7 @@ impl Courier {
         envelope: &Envelope,
         examined: &Examined,
         delivery: &Delivery,
-        known: &HashMap<String, Reply>,
+        known: &Reached,
         sender: &mut S,
         replies: &mut [Option<Reply>],
         outcome: &mut Outcome,
@@ -149,9 +150,12 @@ impl Courier {
         for &index in &delivery.recipients {
             let address =
                 envelope.recipients.get(index).map_or("", |recipient| recipient.address());
-            if let (Some(reply), Some(slot)) = (known.get(address), replies.get_mut(index)) {
+            if let (Some(reply), Some(slot)) = (known.replies.get(address), replies.get_mut(index))
+            {
                 *slot = Some(reply.clone());
-                delivery.paths.retain(|path| path.address != address);
+                if !delivery.redirected {
+                    delivery.paths.retain(|path| path.address != address);
+                }
             }
         }
         delivery.recipients.retain(|&index| replies.get(index).is_some_and(Option::is_none));
@@ -174,44 +178,57 @@ impl Courier {
                 vec![trouble_reply(&trouble, next_hop, examined.id.as_str())]
             }
         };
-        let redirected = delivery.paths.len() < delivery.recipients.len();
         for (at, &index) in delivery.recipients.iter().enumerate() {
-            let answer =
-                if redirected { answers.first() } else { answers.get(at).or(answers.first()) };
+            let at = if delivery.redirected { 0 } else { at };
+            let answer = answers.get(at).or(answers.first());
             if let Some(slot) = replies.get_mut(index) {
                 *slot = answer.cloned();
             }
         }
     }
 
-    async fn keep(&self, envelope: &Envelope, examined: &Examined) -> Result<Stored, Trouble> {
-        let entry = entry(envelope, examined);
-        self.quarantine.store(entry).await
+    async fn keep(
+        &self,
+        envelope: &Envelope,
+        examined: &Examined,
+        recipients: &[usize],
+    ) -> Result<Stored, Trouble> {
+        self.quarantine.store(entry(envelope, examined, recipients)).await
     }
 
     /// One reply for all recipients. A part that failed must neither be forgotten nor make the others get the mail
     /// twice, so what was reached is remembered for the client's next try.
-    fn together(&self, envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> Reply {
+    fn together(
+        &self,
+        envelope: &Envelope,
+        examined: &Examined,
+        outcome: &Outcome,
+        known: &Reached,
+        next_hop: &NextHop,
+    ) -> Reply {
         let message = &examined.report.message;
         let replies = &outcome.replies;
-        let addresses = || envelope.recipients.iter().map(|recipient| recipient.address());
         let some = |test: fn(&Reply) -> bool| replies.iter().find(|reply| test(reply));
         let temporary = some(Reply::is_temporary);
         let permanent = some(Reply::is_permanent);
         let positive = some(Reply::is_positive);
+        let remember = || {
+            let key = memory::digest_of(envelope, message, next_hop);
+            self.memory.remember(&key, reached(envelope, examined, outcome));
+            self.memory.refuse(envelope, replies);
+        };
         if let Some(reply) = temporary {
             if positive.is_some() || permanent.is_some() || outcome.quarantined.is_some() {
-                let key = memory::digest_of(envelope, message);
-                self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
-                self.memory.refuse(envelope, replies);
+                remember();
             }
             return reply.clone();
         }
         match (positive, permanent) {
+            // The willing have had it since an earlier try, so that this is the refusal of the others alone. Without it
+            // a client that names no queue id would come for days and never hear why.
+            (Some(_), Some(reply)) if only_known(envelope, replies, known) => reply.clone(),
             (Some(_), Some(_)) => {
-                let key = memory::digest_of(envelope, message);
-                self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
-                self.memory.refuse(envelope, replies);
+                remember();
                 Reply::new(
                     451,
                     "4.3.0 Some recipients were refused; try again, and each is answered on its own",
@@ -219,15 +236,43 @@ impl Courier {
             }
             (None, Some(reply)) => reply.clone(),
             _ => {
-                self.memory.forget(&self.memory.key(envelope, message));
+                self.memory.forget(envelope, message, next_hop);
                 best(replies)
             }
         }
     }
 }
 
-/// The key under which a quarantine entry is remembered among addresses; no address looks like it.
-const QUARANTINED: &str = "<quarantined>";
+/// Recipients whose copy must be kept and is not kept yet.
+fn unkept(envelope: &Envelope, examined: &Examined, known: &Reached) -> Vec<usize> {
+    let kept = |index: &usize| {
+        let recipient = envelope.recipients.get(*index);
+        recipient.is_some_and(|recipient| known.quarantined.contains(recipient.address()))
+    };
+    examined.plan.quarantine.iter().copied().filter(|index| !kept(index)).collect()
+}
+
+/// What this try has reached.
+fn reached(envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> Reached {
+    let address = |index: &usize| {
+        envelope.recipients.get(*index).map(|recipient| recipient.address().to_owned())
+    };
+    let done = outcome.replies.iter().enumerate().filter(|(_, reply)| reply.is_positive());
+    let replies = done.filter_map(|(index, reply)| Some((address(&index)?, reply.clone())));
+    // Whoever was kept in an earlier try is remembered already.
+    let kept = outcome.quarantined.iter().flat_map(|_| examined.plan.quarantine.iter());
+    Reached { replies: replies.collect(), quarantined: kept.filter_map(address).collect() }
+}
+
+/// True if everybody who has the mail had it before this try.
+fn only_known(envelope: &Envelope, replies: &[Reply], known: &Reached) -> bool {
+    envelope
+        .recipients
+        .iter()
+        .zip(replies)
+        .filter(|(_, reply)| reply.is_positive())
+        .all(|(recipient, _)| known.replies.contains_key(recipient.address()))
+}
 
 /// A delivery's reply tells most; what was held back is added to it.
 fn best(replies: &[Reply]) -> Reply {
@@ -266,14 +311,13 @@ fn quarantine_trouble(trouble: &Trouble, id: &str) -> Reply {
     }
 }
 
-fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
+fn entry(envelope: &Envelope, examined: &Examined, recipients: &[usize]) -> NewEntry {
     let message = &examined.report.message;
     let text = |name: &str| explain::header_text(message, name);
     let path =
         |index: &usize| envelope.recipients.get(*index).map(|recipient| recipient.path.clone());
     let delivered = examined.plan.deliveries.iter().flat_map(|delivery| delivery.recipients.iter());
-    let decision =
-        examined.plan.quarantine.first().and_then(|&index| examined.decisions.get(index));
+    let decision = recipients.first().and_then(|&index| examined.decisions.get(index));
     let verdict = decision.map_or(crate::verdict::Verdict::Clean, |decision| decision.verdict);
     let mut lines = Vec::new();
     if let Some(decision) = decision {
@@ -287,7 +331,7 @@ fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
         class: Class::of(verdict),
         verdict: verdict.as_str().to_owned(),
         sender: envelope.sender.clone(),
-        recipients: examined.plan.quarantine.iter().filter_map(path).collect(),
+        recipients: recipients.iter().filter_map(path).collect(),
         all_recipients: envelope
             .recipients
             .iter()

@@ -52,6 +52,8 @@ pub struct Delivery {
     pub recipients: Vec<usize>,
     /// Where it goes: the paths of those recipients, unless a table redirects it or adds a copy.
     pub paths: Vec<Path>,
+    /// It goes to the first path in place of all its recipients.
+    pub redirected: bool,
     /// Header lines on top.
     pub block: String,
     /// Sorted edits of the original.
@@ -103,6 +105,7 @@ pub fn plan(
             None => plan.deliveries.push(Delivery {
                 recipients: vec![index],
                 paths: vec![recipient.path.clone()],
+                redirected: false,
                 block,
                 edits,
             }),
@@ -207,8 +210,14 @@ fn redirect(report: &Report, plan: &mut Plan) {
         }
     }
     if let Some(target) = target {
+        // One address gets one mail, whatever its copies would have been for those it was written to.
+        let others: Vec<usize> =
+            plan.deliveries.iter().skip(1).flat_map(|other| other.recipients.clone()).collect();
+        plan.deliveries.truncate(1);
         for delivery in &mut plan.deliveries {
             delivery.paths = vec![target.clone()];
+            delivery.recipients.extend(&others);
+            delivery.redirected = true;
         }
     }
     if let Some(first) = plan.deliveries.first_mut() {
@@ -317,6 +326,31 @@ mod tests {
         let reply = alone.replies[0].as_ref().unwrap();
         assert_eq!(reply.to_string(), "554 5.7.0 Reject, id=abcdefghijkl - spam");
         assert_eq!(alone.quarantine, [0]);
+    }
+
+    #[test]
+    fn a_redirected_mail_goes_once_to_its_new_address() {
+        let hit = |action| crate::filters::HeaderHit {
+            table: "header_checks",
+            source: crate::filters::Source { file: "x".into(), line: 1 },
+            action,
+            text: String::new(),
+            range: None,
+        };
+        let report = Report {
+            score: Some(Score(6000)),
+            headers: vec![
+                hit(TableAction::Redirect("new@x".into())),
+                hit(TableAction::Bcc("copy@x".into())),
+            ],
+            ..Report::default()
+        };
+        let recipients = [("a@x", policy(8000, "")), ("b@x", policy(8000, "[SPAM] "))];
+        let plan = planned(&report, &recipients, ListenerMode::AfterQueue, &[]);
+        let [delivery] = plan.deliveries.as_slice() else { panic!("{:?}", plan.deliveries) };
+        let paths: Vec<&str> = delivery.paths.iter().map(|path| path.address.as_str()).collect();
+        assert_eq!((paths.as_slice(), delivery.redirected), (&["new@x", "copy@x"][..], true));
+        assert_eq!(delivery.recipients, [0, 1]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod lifecycle;
 mod loop_guard;
 mod next_hop_faults;
 mod no_file_for_a_passing_mail;
+mod partial;
 mod postfix_after_queue;
 mod postfix_pre_queue;
 mod release;
