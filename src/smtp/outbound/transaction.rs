@@ -99,14 +99,25 @@ async fn attempt(
         return Err(Trouble { stage: Stage::Data, what: What::Refused(data) });
     }
     connection.body(transaction.pieces, deadline).await?;
-    let last = if lmtp { None } else { Some(connection.reply(Stage::AfterDot, deadline).await?) };
+    let (mut clean, mut heard) = (true, false);
+    let mut last: Option<Reply> = None;
     for reply in replies.iter_mut().filter(|reply| reply.is_positive()) {
         *reply = match &last {
-            Some(last) => last.clone(),
-            None => connection.reply(Stage::AfterDot, deadline).await?,
+            Some(last) => Reply::clone(last),
+            None => match connection.reply(Stage::AfterDot, deadline).await {
+                Ok(reply) => reply,
+                // LMTP: whoever was answered before has the mail, and must not get it again with the others.
+                Err(trouble) if lmtp && heard => {
+                    clean = false;
+                    Reply::new(451, format!("4.4.2 {trouble}"))
+                }
+                Err(trouble) => return Err(trouble),
+            },
         };
+        heard = true;
+        last = (!lmtp || !clean).then(|| reply.clone());
     }
-    let clean = replies.iter().all(|reply| reply.code != 421);
+    clean &= replies.iter().all(|reply| reply.code != 421);
     Ok((replies, clean))
 }
 
