@@ -45,7 +45,7 @@ pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
         tokio::task::spawn_blocking(move || work(&site, job, decoded))
     };
     let scan = async {
-        let message = message.await.ok()?;
+        let message = timeout_at(deadline, message).await.ok()?.ok()?;
         let began = Instant::now();
         let outcome = site.scanners.inspect(&message, deadline).await;
         Some((outcome, began.elapsed()))

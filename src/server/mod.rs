@@ -44,6 +44,8 @@ pub struct Server {
     pub slots: Semaphore,
     /// Sessions at once.
     pub sessions: Arc<Semaphore>,
+    /// How many that are; a reload does not change it.
+    sessions_max: usize,
     /// Memory of bodies.
     pub budget: Arc<Budget>,
     /// Counters.
@@ -115,6 +117,7 @@ impl Server {
             },
             slots: Semaphore::new(limits.concurrency.max(1)),
             sessions: Arc::new(Semaphore::new(limits.connections.max(1))),
+            sessions_max: limits.connections.max(1),
             budget: Arc::new(Budget::new(BODIES_BYTES_MAX)),
             metrics: Metrics::default(),
             journal: ArcSwap::from_pointee(journal),
@@ -131,8 +134,7 @@ impl Server {
         }
         let chores = tokio::spawn(Arc::clone(self).chores());
         while accepting.join_next().await.is_some() {}
-        let everyone =
-            u32::try_from(self.site.load().config.limits.connections.max(1)).unwrap_or(u32::MAX);
+        let everyone = u32::try_from(self.sessions_max).unwrap_or(u32::MAX);
         if tokio::time::timeout(DRAIN, self.sessions.acquire_many(everyone)).await.is_err() {
             tracing::warn!("sessions were still open at the end; their mail stays with the client");
         }
@@ -207,16 +209,18 @@ impl Server {
         self.metrics.connections.get_or_create(&label).inc();
         let allowed = matches!(listener.listen, Address::Unix(_))
             || listener.allow.iter().any(|network| network.contains(&peer));
-        let refusal = if !allowed {
-            Some(Reply::new(554, "5.7.1 Access denied"))
+        let permit = if allowed {
+            self.sessions.try_acquire().map_err(|_| Reply::too_busy())
         } else {
-            self.sessions.try_acquire().is_err().then(Reply::too_busy)
+            Err(Reply::new(554, "5.7.1 Access denied"))
         };
-        if let Some(reply) = refusal {
-            self.journal.load().session(&name, peer, &reply);
-            return connection::refuse(stream, &reply).await;
-        }
-        let Ok(_permit) = self.sessions.acquire().await else { return };
+        let _permit = match permit {
+            Ok(permit) => permit,
+            Err(reply) => {
+                self.journal.load().session(&name, peer, &reply);
+                return connection::refuse(stream, &reply).await;
+            }
+        };
         self.metrics.connections_active.get_or_create(&label).inc();
         let listener: Listener = listener.clone();
         drop(site);
