@@ -109,7 +109,8 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         })
         .collect();
     let name = &*question.listener.name;
-    let mark = loop_guard::mark(&config.hostname, name, envelope, &report.message);
+    let place = format!("{name} on {}", question.listener.listen);
+    let mark = loop_guard::mark(&config.hostname, &place, envelope, &report.message);
     let refusal = loop_guard::refusal(&report.message, name, &mark);
     let date = date();
     let identity = Identity {
