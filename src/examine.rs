@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Listener, Mode};
+use crate::config::{Config, Listener, ListenerProtocol, Mode};
 use crate::delivery::{Memory, loop_guard};
 use crate::explain;
 use crate::filters::virus::ScannerState;
@@ -121,6 +121,7 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         date: &date,
         mark: &mark,
         local_domains: &config.local_domains,
+        own_replies: question.listener.protocol == ListenerProtocol::Lmtp,
     };
     let plan = match config.mode {
         Mode::Enforce => plan(&identity, envelope, &report, &decisions),
