@@ -119,21 +119,15 @@ impl Load {
     }
 }
 
-/// Waits until a filter greets, at most `patience`.
+/// Connects and waits for the banner.
 ///
 /// # Errors
-/// The last trouble, if it never does.
-pub async fn wait_for(address: SocketAddr, patience: Duration) -> io::Result<()> {
-    let until = Instant::now() + patience;
-    loop {
-        let greeted = async { Peer::connect(address).await?.expect(1).await };
-        match tokio::time::timeout(patience, greeted).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if Instant::now() > until => return Err(error),
-            Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
+/// When there is none.
+pub async fn greeted(address: SocketAddr) -> io::Result<()> {
+    let greeted = async { Peer::connect(address).await?.expect(1).await };
+    tokio::time::timeout(REPLY_TIMEOUT, greeted)
+        .await
+        .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 struct Peer {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::sink::{self, Sink};
 use super::{Answer, Failure, Options, exit, print, runtime};
 use crate::config::{Address, NextHop};
-use load::{Load, wait_for};
+use load::{Load, greeted};
 use mails::Mails;
 use process::{Process, free_address};
 use table::{Key, Run};
@@ -170,13 +170,7 @@ impl Bench<'_> {
     async fn peer(&self, peer: Peer, size: usize, mails: &Arc<Mails>) -> std::io::Result<Vec<Run>> {
         let to = free_address()?;
         let mut process = self.start(peer.what, to)?;
-        let log = self.log();
-        if let Err(error) = wait_for(to, START_TIME).await {
-            let said = std::fs::read_to_string(log).unwrap_or_default();
-            let ended = if process.has_ended() { " and has ended" } else { "" };
-            let text = format!("{} does not listen{ended}: {error}\n{said}", peer.name);
-            return Err(std::io::Error::other(text));
-        }
+        self.wait(peer.name, to, &mut process).await?;
         let mut runs = Vec::new();
         for &connections in &self.options.connections {
             let mut load = Load {
@@ -207,6 +201,20 @@ impl Bench<'_> {
             });
         }
         Ok(runs)
+    }
+
+    async fn wait(&self, name: &str, to: SocketAddr, process: &mut Process) -> std::io::Result<()> {
+        let until = Instant::now() + START_TIME;
+        while let Err(error) = greeted(to).await {
+            let ended = process.has_ended();
+            if ended || Instant::now() > until {
+                let said = std::fs::read_to_string(self.log()).unwrap_or_default();
+                let what = if ended { "has ended" } else { "does not answer" };
+                return Err(std::io::Error::other(format!("{name} {what}: {error}\n{said}")));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     fn log(&self) -> PathBuf {
@@ -252,7 +260,7 @@ fn configuration(state: &Path, next_hop: &str, after: &str, before: &str, clamd:
          [log]\ntarget = {}\n",
         quoted(&state.to_string_lossy()),
         inside("filters"),
-        inside("tamis.log"),
+        quoted(&format!("file:{}", state.join("tamis.log").display())),
     )
 }
 
