@@ -47,7 +47,8 @@ impl Row<'_> {
     fn median(&self, of: fn(&Run) -> f64) -> f64 {
         let mut values: Vec<f64> = self.runs.iter().map(|run| of(run)).collect();
         values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
+        let at = |index: usize| values.get(index).copied().unwrap_or_default();
+        (at(values.len().saturating_sub(1) / 2) + at(values.len() / 2)) / 2.0
     }
 
     fn ends(&self, of: fn(&Run) -> f64) -> (f64, f64) {
