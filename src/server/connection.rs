@@ -250,7 +250,7 @@ impl Connection<'_> {
             slots: &self.server.slots,
             memory: &self.server.courier.memory,
         };
-        let examined = examine(site, question).await;
+        let mut examined = examine(site, question).await;
         let alive = self.inbound.is_there();
         let outcome = match &examined {
             // Whoever is gone comes again: what we deliver now would arrive twice (RFC 1047).
@@ -271,7 +271,7 @@ impl Connection<'_> {
         let reply = outcome.reply.clone().unwrap_or_else(|| Reply::try_again("no reply"));
         self.answer(&outcome.replies, &reply);
         let flushed = self.inbound.flush().await;
-        if let Ok(examined) = &examined {
+        if let Ok(examined) = &mut examined {
             self.record(site, &envelope, examined, &outcome, received.elapsed());
         }
         flushed
@@ -313,7 +313,7 @@ impl Connection<'_> {
         &self,
         site: &Site,
         envelope: &Envelope,
-        examined: &Examined,
+        examined: &mut Examined,
         outcome: &Outcome,
         took: Duration,
     ) {
@@ -385,8 +385,9 @@ impl Connection<'_> {
     }
 }
 
-fn history(envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> HistoryRow {
-    let mut facts = examined.facts.clone();
+/// The facts move into the row: nothing needs them after it.
+fn history(envelope: &Envelope, examined: &mut Examined, outcome: &Outcome) -> HistoryRow {
+    let mut facts = std::mem::take(&mut examined.facts);
     let text = |key: &str| facts.get(key).and_then(|value| value.as_str()).unwrap_or("").to_owned();
     let (verdict, action) = (text("verdict"), text("action"));
     if let Some(object) = facts.as_object_mut() {
