@@ -116,6 +116,8 @@ fn no_file_is_too_long_to_read() {
 fn every_file_says_what_it_is_for() {
     let silent: Vec<String> = files()
         .into_iter()
+        // What a module's tests are for, the module says.
+        .filter(|(name, _)| !name.ends_with("tests.rs"))
         .filter(|(_, text)| !text.lines().take(3).any(|line| line.starts_with("//! ")))
         .map(|(name, _)| name)
         .collect();

@@ -102,18 +102,13 @@ fn mail_goes_through_the_filter_on_10025_and_back_on_10026() {
 }
 
 #[test]
-fn mail_goes_through_the_filter_on_10024() {
-    check(&wiring::after_queue_on_10024());
-}
-
-#[test]
 fn the_shipped_wiring_behind_the_queue_works() {
     check(&wiring::shipped_after_queue());
 }
 
 #[test]
 fn the_filter_takes_the_place_of_amavis_unnoticed() {
-    check(&wiring::amavis());
+    check(&wiring::shipped_amavis());
 }
 
 #[test]

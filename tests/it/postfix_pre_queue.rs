@@ -89,17 +89,12 @@ fn spam_goes_to_those_who_want_it(line: &Line) {
 
 #[test]
 fn the_sender_hears_the_verdict() {
-    check(&wiring::pre_queue());
-}
-
-#[test]
-fn the_shipped_wiring_before_the_queue_works() {
     check(&wiring::shipped_pre_queue());
 }
 
 #[test]
 fn the_sender_hears_the_verdict_with_speed_adjust() {
-    check(&wiring::pre_queue_with_speed_adjust());
+    check(&wiring::shipped_pre_queue_with_speed_adjust());
 }
 
 #[test]
@@ -114,7 +109,8 @@ fn an_unknown_recipient_is_refused_at_once() {
     });
     let unused = Sink::start();
     let tamis = Setup::to(refusing.port).start();
-    let postfix = Postfix::start(unused.port, &wiring::pre_queue(), tamis.pre_queue(), free_port());
+    let postfix =
+        Postfix::start(unused.port, &wiring::shipped_pre_queue(), tamis.pre_queue(), free_port());
     let mut client = client::Client::greeted(postfix.port);
     client.says(&format!("MAIL FROM:<{FROM}>"), "250");
     client.says(&format!("RCPT TO:<{BOB}>"), "250");

@@ -182,6 +182,7 @@ impl Tamis {
             }
             None => Command::new(program()),
         };
+        without_ours(&mut command);
         command.args(["serve", "-c"]).arg(self.file()).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
@@ -246,6 +247,7 @@ impl Tamis {
     /// Runs a command of the program with this configuration: `tamis quarantine list -c FILE …`.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
+        without_ours(&mut command);
         command.args(arguments).arg("-c").arg(self.file()).stdin(Stdio::null());
         command
     }
@@ -281,7 +283,7 @@ impl Tamis {
             .map(|(path, octets)| {
                 let packed = path.extension().is_some_and(|end| end == "gz");
                 let octets = if packed { unpacked(&octets) } else { octets };
-                (path, octets)
+                (path, as_sent(octets))
             })
             .collect()
     }
@@ -319,6 +321,27 @@ impl Drop for Tamis {
             eprintln!("--- the last of the log of tamis ---\n{}", last.join("\n"));
         }
     }
+}
+
+/// As amavis does, the quarantine keeps a mail whose lines all end in CR LF with LF alone; its first line shows which.
+fn as_sent(octets: Vec<u8>) -> Vec<u8> {
+    let first = octets.iter().position(|octet| *octet == b'\n').unwrap_or(0);
+    if first > 0 && octets[first - 1] == b'\r' {
+        return octets;
+    }
+    let mut sent = Vec::with_capacity(octets.len() + octets.len() / 40);
+    for octet in octets {
+        if octet == b'\n' {
+            sent.push(b'\r');
+        }
+        sent.push(octet);
+    }
+    sent
+}
+
+/// Variables that are meant for the tests would be taken for settings.
+fn without_ours(command: &mut Command) {
+    command.env_remove("TAMIS_PROGRAM").env_remove("TAMIS_CORPUS");
 }
 
 /// What a gzip file holds, as far as it can be read.

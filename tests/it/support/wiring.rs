@@ -1,4 +1,4 @@
-//! The ways to wire the filter into Postfix: the recipes of the field, word for word.
+//! The ways to wire the filter into Postfix: the project's own files, and the recipe of the field, word for word.
 
 use std::path::Path;
 
@@ -40,12 +40,10 @@ impl Recipe {
     }
 
     /// A recipe of the project, from the files in `conf/postfix`.
-    fn shipped(name: &'static str) -> Option<Self> {
+    fn shipped(name: &'static str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/postfix");
-        let main =
-            std::fs::read_to_string(folder.join(format!("{name}.main.cf"))).unwrap_or_default();
-        let master = std::fs::read_to_string(folder.join(format!("{name}.master.cf"))).ok()?;
-        Some(Self::new(name, &main, &master))
+        let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}.cf")));
+        Self::new(name, &read("main").unwrap(), &read("master").unwrap())
     }
 }
 
@@ -72,77 +70,27 @@ localhost:10026 inet n - n - 10 smtpd
     )
 }
 
-/// The same with the filter on 10024.
-pub fn after_queue_on_10024() -> Recipe {
-    let mut recipe = after_queue();
-    recipe.name = "scan on 10024";
-    recipe.main = recipe.main.replace("10025", "10024");
-    recipe.filter = 10024;
-    recipe
-}
-
-/// What amavisd-new's users have: filter on 10024, back on 10025, HELO instead of EHLO.
-pub fn amavis() -> Recipe {
-    Recipe::new(
-        "smtp-amavis on 10024",
-        "content_filter = smtp-amavis:[127.0.0.1]:10024\n",
-        "\
-smtp-amavis unix - - n - 10 smtp
-  -o smtp_data_done_timeout=1200s
-  -o smtp_never_send_ehlo=yes
-  -o notify_classes=protocol,resource,software
-127.0.0.1:10025 inet n - n - - smtpd
-  -o content_filter=
-  -o mynetworks=127.0.0.0/8
-  -o local_recipient_maps=
-  -o notify_classes=protocol,resource,software
-  -o myhostname=localhost
-  -o smtpd_client_restrictions=
-  -o smtpd_sender_restrictions=
-  -o smtpd_recipient_restrictions=permit_mynetworks,reject
-  -o smtpd_tls_security_level=
-",
-    )
-}
-
-/// `smtpd_proxy_filter`, filter on 10025, back on 10026.
-pub fn pre_queue() -> Recipe {
-    Recipe::new(
-        "proxy on 10025",
-        "",
-        "\
-smtp inet n - n - 20 smtpd
-  -o smtpd_proxy_filter=127.0.0.1:10025
-  -o smtpd_client_connection_count_limit=10
-127.0.0.1:10026 inet n - n - - smtpd
-  -o smtpd_authorized_xforward_hosts=127.0.0.0/8
-  -o smtpd_client_restrictions=
-  -o smtpd_helo_restrictions=
-  -o smtpd_sender_restrictions=
-  -o smtpd_recipient_restrictions=permit_mynetworks,reject
-  -o smtpd_data_restrictions=
-  -o mynetworks=127.0.0.0/8
-  -o receive_override_options=no_unknown_recipient_checks
-",
-    )
-}
-
-/// The same, but Postfix takes the whole mail before it bothers the filter.
-pub fn pre_queue_with_speed_adjust() -> Recipe {
-    let mut recipe = pre_queue();
-    recipe.name = "proxy with speed_adjust";
-    let option = "  -o smtpd_proxy_options=speed_adjust\n";
-    recipe.master =
-        recipe.master.replacen("127.0.0.1:10026", &format!("{option}127.0.0.1:10026"), 1);
-    recipe
-}
-
-/// The recipe the project ships for behind the queue.
+/// What the project ships for behind the queue: filter on 10024, back on 10026.
 pub fn shipped_after_queue() -> Recipe {
-    Recipe::shipped("after-queue").unwrap_or_else(after_queue)
+    Recipe::shipped("after-queue")
 }
 
-/// The recipe the project ships for before the queue.
+/// What the project ships in place of amavisd-new: filter on 10024, back on 10025, HELO instead of EHLO.
+pub fn shipped_amavis() -> Recipe {
+    Recipe::shipped("amavis")
+}
+
+/// What the project ships for before the queue: filter on 10025, back on 10026.
 pub fn shipped_pre_queue() -> Recipe {
-    Recipe::shipped("pre-queue").unwrap_or_else(pre_queue)
+    Recipe::shipped("pre-queue")
+}
+
+/// The same with the choice the file offers: Postfix takes the whole mail before it bothers the filter.
+pub fn shipped_pre_queue_with_speed_adjust() -> Recipe {
+    let mut recipe = shipped_pre_queue();
+    let (off, on) =
+        ("#    -o smtpd_proxy_options=speed_adjust", "    -o smtpd_proxy_options=speed_adjust");
+    assert!(recipe.master.contains(off), "the file offers speed_adjust");
+    recipe.master = recipe.master.replace(off, on);
+    recipe
 }
