@@ -215,6 +215,7 @@ impl Connection<'_> {
         match body {
             Ok(body) => self.mail(&site, Arc::new(envelope), body, received, share).await,
             Err(reply) => {
+                tracing::info!(listener = &*self.listener.name, from = envelope.sender.address, %reply, "mail not taken");
                 self.reset_upstream().await;
                 self.answer(&vec![reply.clone(); envelope.recipients.len()], &reply);
                 true
@@ -256,7 +257,10 @@ impl Connection<'_> {
             // Whoever is gone comes again: what we deliver now would arrive twice (RFC 1047).
             Ok(_) if !alive => None,
             Ok(examined) => Some(self.carry_out(site, &envelope, examined, received).await),
-            Err(reply) => Some(Outcome::same(reply.clone(), envelope.recipients.len())),
+            Err(reply) => {
+                tracing::warn!(listener = &*self.listener.name, from = envelope.sender.address, %reply, "mail not taken");
+                Some(Outcome::same(reply.clone(), envelope.recipients.len()))
+            }
         };
         self.reset_upstream().await;
         metrics.in_flight.get_or_create(&label).dec();
@@ -289,11 +293,11 @@ impl Connection<'_> {
         match &mut self.upstream {
             None => {
                 let mut sender = store_and_forward::sender(courier, self.listener, deadline);
-                courier.carry_out(mode, envelope, examined, &mut sender).await
+                courier.carry_out(mode, self.listener, envelope, examined, &mut sender).await
             }
             Some(upstream) => {
                 upstream.deadline = deadline;
-                courier.carry_out(mode, envelope, examined, upstream).await
+                courier.carry_out(mode, self.listener, envelope, examined, upstream).await
             }
         }
     }
@@ -360,8 +364,8 @@ impl Connection<'_> {
                 action: text("action"),
             })
             .inc();
-        for reply in &outcome.replies {
-            let class = format!("{}xx", reply.code / 100);
+        for code in &outcome.codes {
+            let class = format!("{}xx", code / 100);
             metrics
                 .next_hop_replies
                 .get_or_create(&ClassLabels { listener: listener.clone(), class })
