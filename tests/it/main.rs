@@ -13,6 +13,7 @@
 
 mod corpus_relay;
 mod corpus_scan;
+mod disagreement;
 mod disk_is_full;
 mod endpoints;
 mod house;
