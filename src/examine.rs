@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Listener, Mode};
+use crate::config::{Config, Listener, ListenerProtocol, Mode, Policy};
 use crate::delivery::{Memory, loop_guard};
 use crate::explain;
 use crate::filters::virus::ScannerState;
@@ -80,20 +80,10 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         .iter()
         .map(|recipient| site.policy(recipient.address(), &question.listener.policy))
         .collect();
-    let mut sets: Vec<Arc<str>> = Vec::new();
-    for policy in &policies {
-        let own: Arc<str> = format!("policy.{}", policy.name).into();
-        let used = policy.attachments.iter().cloned().chain(std::iter::once(own));
-        for set in used.filter(|set| site.attachments.has_set(set)) {
-            if !sets.contains(&set) {
-                sets.push(set);
-            }
-        }
-    }
     let job = Job {
         envelope: Arc::clone(envelope),
         body: question.body,
-        sets,
+        sets: attachment_sets(site, &policies),
         internal: is_internal(config, envelope),
         mode: question.listener.mode,
         deadline,
@@ -109,7 +99,8 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         })
         .collect();
     let name = &*question.listener.name;
-    let mark = loop_guard::mark(&config.hostname, name, envelope, &report.message);
+    let place = format!("{name} on {}", question.listener.listen);
+    let mark = loop_guard::mark(&config.hostname, &place, envelope, &report.message);
     let refusal = loop_guard::refusal(&report.message, name, &mark);
     let date = date();
     let identity = Identity {
@@ -120,6 +111,7 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         date: &date,
         mark: &mark,
         local_domains: &config.local_domains,
+        own_replies: question.listener.protocol == ListenerProtocol::Lmtp,
     };
     let plan = match config.mode {
         Mode::Enforce => plan(&identity, envelope, &report, &decisions),
@@ -134,6 +126,21 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         refusal.as_ref(),
     );
     Ok(Examined { id, report, decisions, plan, refusal, facts })
+}
+
+/// The rule sets that these policies use, each once.
+fn attachment_sets(site: &Site, policies: &[Arc<Policy>]) -> Vec<Arc<str>> {
+    let mut sets: Vec<Arc<str>> = Vec::new();
+    for policy in policies {
+        let own: Arc<str> = format!("policy.{}", policy.name).into();
+        let used = policy.attachments.iter().cloned().chain(std::iter::once(own));
+        for set in used.filter(|set| site.attachments.has_set(set)) {
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+    }
+    sets
 }
 
 /// True if the original client is one of ours.

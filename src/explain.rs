@@ -63,34 +63,28 @@ pub fn facts(
             "reject_at": threshold(|t| t.reject_at),
         },
         "reasons": worst.map_or(Vec::new(), reasons),
-        "rules": report.rules.iter().map(|hit| json!({
+        "rules": each(&report.rules, |hit| json!({
             "name": &*hit.name, "score": hit.score.as_f64(), "describe": &*hit.describe,
             "evidence": hit.evidence, "source": hit.source.to_string(),
-        })).collect::<Vec<_>>(),
-        "viruses": report.viruses.iter().map(|hit| json!({
-            "scanner": hit.scanner, "name": hit.name, "part": hit.part,
-        })).collect::<Vec<_>>(),
-        "suspicious": report.suspicious.iter().map(|hit| json!({
-            "scanner": hit.scanner, "name": hit.name, "part": hit.part,
-        })).collect::<Vec<_>>(),
-        "scanners": report.scans.iter().map(|scan| json!({
-            "scanner": scan.scanner, "answer": scan.answer,
-        })).collect::<Vec<_>>(),
-        "banned": report.banned.iter().map(|hit| json!({
+        })),
+        "viruses": each(&report.viruses, virus),
+        "suspicious": each(&report.suspicious, virus),
+        "scanners": each(&report.scans, |scan| json!({ "scanner": scan.scanner, "answer": scan.answer })),
+        "banned": each(&report.banned, |hit| json!({
             "part": hit.part, "name": hit.name, "rule": &*hit.rule, "reason": hit.reason,
             "set": &*hit.set, "source": hit.source.to_string(),
-        })).collect::<Vec<_>>(),
-        "headers": report.headers.iter().map(|hit| json!({
+        })),
+        "headers": each(&report.headers, |hit| json!({
             "table": hit.table, "line": hit.source.to_string(), "action": action(&hit.action), "text": hit.text,
-        })).collect::<Vec<_>>(),
-        "lists": report.lists.iter().map(|hit| json!({
+        })),
+        "lists": each(&report.lists, |hit| json!({
             "list": if hit.deny { "deny" } else { "allow" }, "pattern": &*hit.pattern, "address": hit.address,
             "source": hit.source.to_string(),
-        })).collect::<Vec<_>>(),
+        })),
         "auth": { "spf": Value::Null, "dkim": Value::Null, "dmarc": Value::Null, "arc": Value::Null },
-        "parts": report.message.parts.iter().take(LISTED_MAX).map(part).collect::<Vec<_>>(),
-        "links": report.message.links.iter().take(LISTED_MAX).map(|link| link.url.as_str()).collect::<Vec<_>>(),
-        "defects": report.message.defects.iter().take(LISTED_MAX).map(ToString::to_string).collect::<Vec<_>>(),
+        "parts": each(&report.message.parts, part),
+        "links": each(&report.message.links, |link| link.url.as_str().into()),
+        "defects": each(&report.message.defects, |defect| defect.to_string().into()),
         "not_run": not_run(report),
         "recipients": envelope.recipients.iter().zip(decisions).map(|(recipient, decision)| json!({
             "address": recipient.address(), "verdict": decision.verdict.as_str(),
@@ -101,6 +95,15 @@ pub fn facts(
             ((*stage).to_owned(), json!((took.as_secs_f64() * 1e6).round() / 1000.0))
         }).collect::<serde_json::Map<_, _>>(),
     })
+}
+
+/// At most [`LISTED_MAX`] of them, each as a value.
+fn each<T>(items: &[T], value: impl Fn(&T) -> Value) -> Vec<Value> {
+    items.iter().take(LISTED_MAX).map(value).collect()
+}
+
+fn virus(hit: &crate::filters::VirusHit) -> Value {
+    json!({ "scanner": hit.scanner, "name": hit.name, "part": hit.part })
 }
 
 fn reasons(decision: &Decision) -> Vec<String> {

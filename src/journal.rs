@@ -202,7 +202,11 @@ impl Journal {
         });
         match value {
             Value::Object(fields) => fields,
-            _ => Map::new(),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Map::new(),
         }
     }
 

@@ -125,13 +125,15 @@ async fn listener(address: &str) -> std::io::Result<TcpListener> {
 
 /// The built-in defaults, in a folder of their own, on free ports where the usual ones are taken.
 async fn configuration(state: &FilePath, next_hop: SocketAddr) -> std::io::Result<Config> {
-    let mut config = Config::default();
-    config.state_dir = state.to_path_buf();
+    let mut config = Config {
+        state_dir: state.to_path_buf(),
+        database: state.join("tamis.db"),
+        metrics: None,
+        ..Config::default()
+    };
     config.quarantine.store = state.join("quarantine");
     config.quarantine.min_free_bytes = 0;
-    config.database = state.join("tamis.db");
     config.tables.site_filters = state.join("filters");
-    config.metrics = None;
     let to = NextHop { lmtp: false, address: Address::Tcp(next_hop.to_string()) };
     config.quarantine.release_to = to.clone();
     for listener in &mut config.listeners {

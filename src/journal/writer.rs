@@ -81,7 +81,7 @@ impl Target {
 }
 
 fn now() -> String {
-    jiff::Timestamp::now().round(jiff::Unit::Millisecond).unwrap_or_default().to_string()
+    format!("{:.3}", jiff::Timestamp::now())
 }
 
 /// One event of tracing.

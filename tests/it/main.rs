@@ -18,6 +18,7 @@ mod endpoints;
 mod house;
 mod kill_nine;
 mod lifecycle;
+mod lmtp;
 mod loop_guard;
 mod next_hop_faults;
 mod no_file_for_a_passing_mail;

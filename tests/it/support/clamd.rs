@@ -87,7 +87,7 @@ pub enum Manner {
     HangsAfterStream,
     /// Closes in the middle of the stream.
     ClosesInStream,
-    /// Answers with these octets.
+    /// Answers with these octets, and what ends a reply.
     Says(Vec<u8>),
 }
 
@@ -125,42 +125,50 @@ impl FalseClamd {
 }
 
 fn scan(mut stream: TcpStream, manner: &Mutex<Manner>) {
-    let mut command = Vec::new();
     let mut octet = [0];
+    // In a session (`IDSESSION`) replies bear the number of their command, and the next one may follow.
+    let (mut session, mut number) = (false, 0);
     loop {
-        command.clear();
+        let mut command = Vec::new();
         while stream.read_exact(&mut octet).is_ok() && octet[0] != 0 && octet[0] != b'\n' {
             command.push(octet[0]);
         }
         let now = manner.lock().unwrap().clone();
-        let end = if command.first() == Some(&b'n') { b"\n" } else { b"\0" };
-        match command.get(1..).unwrap_or(b"") {
-            b"PING" if now != Manner::Hangs => {
-                stream.write_all(&[b"PONG", end.as_slice()].concat()).ok();
+        let end: &[u8] = if command.first() == Some(&b'n') { b"\n" } else { b"\0" };
+        let verb = command.get(1..).unwrap_or(b"").to_vec();
+        number += usize::from(session);
+        let said = match verb.as_slice() {
+            b"IDSESSION" => {
+                session = true;
+                continue;
             }
+            b"PING" if now != Manner::Hangs => b"PONG".to_vec(),
             b"VERSION" if now != Manner::Hangs => {
-                stream
-                    .write_all(
-                        &[b"ClamAV 1.4.3/27000/Mon Nov 16 10:00:00 2026", end.as_slice()].concat(),
-                    )
-                    .ok();
+                b"ClamAV 1.4.3/27000/Mon Nov 16 10:00:00 2026".to_vec()
             }
-            b"IDSESSION" => {}
-            b"INSTREAM" => return stream_of(&mut stream, &now, end),
-            _ if command.is_empty() => return,
+            b"INSTREAM" => match stream_of(&mut stream, &now) {
+                Some(said) => said,
+                None => return,
+            },
+            b"END" | b"" => return,
             _ => {
                 std::io::copy(&mut stream, &mut std::io::sink()).ok();
                 return;
             }
+        };
+        let prefix = if session { format!("{number}: ") } else { String::new() };
+        if stream.write_all(&[prefix.as_bytes(), &said, end].concat()).is_err() || !session {
+            return;
         }
     }
 }
 
-fn stream_of(stream: &mut TcpStream, manner: &Manner, end: &[u8]) {
+/// Takes a stream and gives the reply; `None` ends the connection.
+fn stream_of(stream: &mut TcpStream, manner: &Manner) -> Option<Vec<u8>> {
     if *manner == Manner::Hangs {
         // Takes what comes, so that no full buffer ends the wait.
         std::io::copy(stream, &mut std::io::sink()).ok();
-        return;
+        return None;
     }
     let mut length = [0; 4];
     while stream.read_exact(&mut length).is_ok() {
@@ -169,17 +177,16 @@ fn stream_of(stream: &mut TcpStream, manner: &Manner, end: &[u8]) {
             break;
         }
         if *manner == Manner::ClosesInStream {
-            return;
+            return None;
         }
         std::io::copy(&mut stream.take(u64::from(count)), &mut std::io::sink()).ok();
     }
-    let answer = match manner {
-        Manner::Says(octets) => octets.clone(),
+    match manner {
+        Manner::Says(octets) => Some(octets.clone()),
         Manner::HangsAfterStream => {
             std::io::copy(stream, &mut std::io::sink()).ok();
-            return;
+            None
         }
-        _ => [b"stream: OK".as_slice(), end].concat(),
-    };
-    stream.write_all(&answer).ok();
+        _ => Some(b"stream: OK".to_vec()),
+    }
 }

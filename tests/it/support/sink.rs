@@ -296,7 +296,7 @@ fn serve(stream: &TcpStream, state: &State) {
             "EHLO" => answer(stream, state, "ehlo", &offers(state)),
             "HELO" => match state.fault("ehlo").and_then(|fault| fault.helo) {
                 Some(reply) => said(stream, &[&reply, b"\r\n".as_slice()].concat()),
-                None => said(stream, b"250 sink.example\r\n"),
+                None => answer(stream, state, "ehlo", b"250 sink.example\r\n"),
             },
             "MAIL" => {
                 mail = Taken { mail: text, commands: mail.commands, ..Taken::default() };

@@ -283,7 +283,7 @@ impl Tamis {
             .map(|(path, octets)| {
                 let packed = path.extension().is_some_and(|end| end == "gz");
                 let octets = if packed { unpacked(&octets) } else { octets };
-                (path, octets)
+                (path, as_sent(octets))
             })
             .collect()
     }
@@ -321,6 +321,22 @@ impl Drop for Tamis {
             eprintln!("--- the last of the log of tamis ---\n{}", last.join("\n"));
         }
     }
+}
+
+/// As amavis does, the quarantine keeps a mail whose lines all end in CR LF with LF alone; its first line shows which.
+fn as_sent(octets: Vec<u8>) -> Vec<u8> {
+    let first = octets.iter().position(|octet| *octet == b'\n').unwrap_or(0);
+    if first > 0 && octets[first - 1] == b'\r' {
+        return octets;
+    }
+    let mut sent = Vec::with_capacity(octets.len() + octets.len() / 40);
+    for octet in octets {
+        if octet == b'\n' {
+            sent.push(b'\r');
+        }
+        sent.push(octet);
+    }
+    sent
 }
 
 /// Variables that are meant for the tests would be taken for settings.
