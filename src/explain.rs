@@ -39,6 +39,7 @@ pub fn facts(
     };
     json!({
         "layout": FACTS_LAYOUT,
+        "file": Value::Null,
         "id": id,
         "listener": &*listener.name,
         "envelope": {
