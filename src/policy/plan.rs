@@ -30,6 +30,8 @@ pub struct Identity<'a> {
     pub mark: &'a str,
     /// See [`crate::config::Config::local_domains`].
     pub local_domains: &'a [String],
+    /// Each recipient hears his own reply (LMTP), so that a refusal can be told beside a delivery.
+    pub own_replies: bool,
 }
 
 /// What is to be done about a mail.
@@ -52,12 +54,12 @@ pub struct Delivery {
     pub recipients: Vec<usize>,
     /// Where it goes: the paths of those recipients, unless a table redirects it or adds a copy.
     pub paths: Vec<Path>,
-    /// It goes to the first path in place of all its recipients.
-    pub redirected: bool,
     /// Header lines on top.
     pub block: String,
     /// Sorted edits of the original.
     pub edits: Vec<Edit>,
+    /// A table sends it elsewhere: the first path stands for all recipients.
+    pub redirected: bool,
 }
 
 /// Plans for all recipients; `decisions` stand in the order of the envelope's recipients.
@@ -73,18 +75,20 @@ pub fn plan(
         plan.wait = Some(reply_for(report, decision, identity.id));
         return plan;
     }
-    let any_delivered = decisions.iter().any(|decision| decision.action.delivers());
-    let quarantined =
-        decisions.iter().any(|decision| decision.copy || held(decision, any_delivered));
+    // One reply for all: where others hear 2xx, nobody can hear of a refusal.
+    let any_taken = !identity.own_replies
+        && decisions
+            .iter()
+            .any(|decision| !matches!(decision.action, Action::Reject | Action::Bounce));
+    let quarantined = decisions.iter().any(|decision| decision.copy || held(decision, any_taken));
     for (index, (decision, recipient)) in decisions.iter().zip(&envelope.recipients).enumerate() {
-        let keep = decision.copy || held(decision, any_delivered);
+        let keep = decision.copy || held(decision, any_taken);
         if keep {
             plan.quarantine.push(index);
         }
         if !decision.action.delivers() {
             let refused = matches!(decision.action, Action::Reject | Action::Bounce);
-            // One reply for all: where others get the mail, nobody hears of this recipient's refusal.
-            let reply = if refused && any_delivered {
+            let reply = if refused && any_taken {
                 Reply::new(250, format!("2.7.0 Ok, quarantined, id={}", identity.id))
             } else {
                 reply_for(report, decision, identity.id)
@@ -105,9 +109,9 @@ pub fn plan(
             None => plan.deliveries.push(Delivery {
                 recipients: vec![index],
                 paths: vec![recipient.path.clone()],
-                redirected: false,
                 block,
                 edits,
+                redirected: false,
             }),
         }
     }
@@ -116,8 +120,8 @@ pub fn plan(
 }
 
 /// A refused recipient whose mail goes on to others cannot be told: his copy is kept instead.
-fn held(decision: &Decision, any_delivered: bool) -> bool {
-    matches!(decision.action, Action::Reject | Action::Bounce) && any_delivered
+fn held(decision: &Decision, any_taken: bool) -> bool {
+    matches!(decision.action, Action::Reject | Action::Bounce) && any_taken
 }
 
 fn edits(report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
@@ -147,7 +151,7 @@ fn edits(report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
         }
     }
     let prefix = &decision.policy.subject_prefix;
-    if decision.action == Action::Tag && local && !prefix.is_empty() {
+    if decision.action == Action::Tag && decision.spammy && local && !prefix.is_empty() {
         edits.extend(subject(report, prefix));
     }
     edits.sort();
@@ -272,6 +276,7 @@ mod tests {
             date: "Mon, 23 Nov 2026 00:00:00 +0000",
             mark: "0123",
             local_domains,
+            own_replies: false,
         }
     }
 
@@ -351,6 +356,18 @@ mod tests {
         let paths: Vec<&str> = delivery.paths.iter().map(|path| path.address.as_str()).collect();
         assert_eq!((paths.as_slice(), delivery.redirected), (&["new@x", "copy@x"][..], true));
         assert_eq!(delivery.recipients, [0, 1]);
+    }
+
+    #[test]
+    fn a_refusal_beside_a_quarantined_copy_is_kept_instead() {
+        let report = Report { score: Some(Score(21_000)), ..Report::default() };
+        let strict = policy(8000, "");
+        let mut keeps = (*strict).clone();
+        keeps.spam.reject_at = None;
+        let recipients = [("a@x", strict), ("b@x", Arc::new(keeps))];
+        let plan = planned(&report, &recipients, ListenerMode::PreQueue, &[]);
+        assert!(plan.replies.iter().flatten().all(Reply::is_positive), "{:?}", plan.replies);
+        assert_eq!(plan.quarantine, [0, 1]);
     }
 
     #[test]

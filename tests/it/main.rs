@@ -13,11 +13,13 @@
 
 mod corpus_relay;
 mod corpus_scan;
+mod disagreement;
 mod disk_is_full;
 mod endpoints;
 mod house;
 mod kill_nine;
 mod lifecycle;
+mod lmtp;
 mod loop_guard;
 mod next_hop_faults;
 mod no_file_for_a_passing_mail;

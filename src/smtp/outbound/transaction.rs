@@ -191,9 +191,11 @@ async fn ask_in_turn(
 pub fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply> {
     let asks = |word: &str| has_parameter(&transaction.sender.argument, word);
     if !offer.utf8 && asks("SMTPUTF8") {
-        let ascii = |path: &&Path| path.argument.is_ascii();
-        if !(ascii(&transaction.sender) && transaction.recipients.iter().all(ascii)) {
-            return Some(Reply::new(553, "5.6.7 SMTPUTF8 is not supported by the next hop"));
+        let writable = |path: &&Path| path.argument.is_ascii() || ascii_address(path).is_some();
+        let addresses =
+            writable(&transaction.sender) && transaction.recipients.iter().all(writable);
+        if !addresses || !is_header_ascii(transaction.pieces) {
+            return Some(Reply::new(550, "5.6.7 SMTPUTF8 is not supported by the next hop"));
         }
     }
     if !offer.eight_bit
@@ -205,12 +207,34 @@ pub fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply>
     None
 }
 
+/// The address with its domain in A-labels (RFC 5890), where only the domain is not ASCII.
+fn ascii_address(path: &Path) -> Option<String> {
+    let (local, domain) = path.address.rsplit_once('@')?;
+    let domain = idna::domain_to_ascii(domain).ok().filter(|domain| !domain.is_empty())?;
+    local.is_ascii().then(|| format!("{local}@{domain}"))
+}
+
+/// True if the header section, which may span pieces, has ASCII only.
+fn is_header_ascii(pieces: &[Bytes]) -> bool {
+    for piece in pieces {
+        let end = memchr::memmem::find(piece, b"\r\n\r\n");
+        let header = piece.get(..end.unwrap_or(piece.len())).unwrap_or_default();
+        if !header.is_ascii() {
+            return false;
+        }
+        if end.is_some() {
+            return true;
+        }
+    }
+    true
+}
+
 fn has_parameter(argument: &[u8], word: &str) -> bool {
     argument.split(|&octet| octet == b' ').any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// The argument of MAIL or RCPT for a next hop: octet for octet as it came, without those parameters that the next hop
-/// does not know.
+/// does not know, and with the domain in A-labels for one without SMTPUTF8.
 #[must_use]
 pub fn argument_for(path: &Path, offer: &Offer) -> Vec<u8> {
     let unknown = |word: &[u8]| {
@@ -227,10 +251,14 @@ pub fn argument_for(path: &Path, offer: &Offer) -> Vec<u8> {
     let end = path_end(&path.argument);
     let (address, parameters) =
         path.argument.split_at_checked(end).unwrap_or((&path.argument, &[]));
-    if !parameters.split(|&octet| octet == b' ').any(unknown) {
+    let known = !parameters.split(|&octet| octet == b' ').any(unknown);
+    if known && (offer.utf8 || address.is_ascii()) {
         return path.argument.clone();
     }
-    let mut argument = address.to_vec();
+    let mut argument = match ascii_address(path).filter(|_| !offer.utf8 && !address.is_ascii()) {
+        Some(address) => format!("<{address}>").into_bytes(),
+        None => address.to_vec(),
+    };
     for word in
         parameters.split(|&octet| octet == b' ').filter(|word| !word.is_empty() && !unknown(word))
     {
@@ -282,6 +310,26 @@ mod tests {
         ] {
             assert_eq!(argument(text, &all), text);
         }
+    }
+
+    #[test]
+    fn an_international_domain_is_written_in_a_labels_for_a_next_hop_without_smtputf8() {
+        let path = |address: &str| Path {
+            argument: format!("<{address}> SMTPUTF8").into_bytes(),
+            address: address.to_owned(),
+        };
+        let old = Offer { eight_bit: true, ..Offer::default() };
+        let domain = path("joe@b\u{fc}cher.example");
+        assert_eq!(argument_for(&domain, &old), b"<joe@xn--bcher-kva.example>");
+        let refusal = |sender: &Path, message: &'static str| {
+            let pieces = [Bytes::from_static(b"X: y\r\n"), Bytes::from_static(message.as_bytes())];
+            let transaction =
+                Transaction { client: None, sender, recipients: vec![&domain], pieces: &pieces };
+            impossible(&old, &transaction).map(|reply| reply.code)
+        };
+        assert_eq!(refusal(&domain, "Subject: x\r\n\r\n\u{fc}"), None);
+        assert_eq!(refusal(&domain, "Subject: \u{fc}\r\n\r\n"), Some(550));
+        assert_eq!(refusal(&path("jo\u{eb}@example.org"), "Subject: x\r\n\r\n"), Some(550));
     }
 
     #[test]
