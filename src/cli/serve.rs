@@ -16,14 +16,7 @@ use crate::server::{self, Server};
 pub fn run(options: &Options) -> Answer {
     let site = load::site(options, None)?;
     let target = start_log(&site.config.log)?;
-    keep_memory();
     runtime()?.block_on(serve(options, site, target))
-}
-
-/// glibc gives free memory at the end of a heap back at once when there are 128 KiB of it, and fetches it again for the
-/// next mail. It raises that bound to twice the largest block that was freed; one block of this size is enough.
-fn keep_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
 }
 
 fn start_log(log: &Log) -> Result<Target, Failure> {
