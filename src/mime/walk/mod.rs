@@ -66,7 +66,10 @@ pub(super) struct Walk {
     message: Message,
     budget: Budget,
     work: Vec<Work>,
+    /// Digests of the content of all parts.
     seen: HashSet<[u8; 32]>,
+    /// Digests of what was opened: content and names.
+    opened: HashSet<[u8; 32]>,
     seen_defects: HashSet<(DefectCode, String)>,
     seen_links: HashSet<String>,
     /// Octets that may still be read another way.
@@ -83,6 +86,7 @@ impl Walk {
             budget: Budget::new(limits),
             work: Vec::new(),
             seen: HashSet::new(),
+            opened: HashSet::new(),
             seen_defects: HashSet::new(),
             seen_links: HashSet::new(),
         }
@@ -216,7 +220,11 @@ impl Walk {
         number: usize,
     ) {
         let (depth, path) = (self.depth_of(index) + 1, self.path_of(index));
-        if depth > self.budget.limits.depth_max || !self.may_read_again(octets.len()) {
+        if depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        if !self.may_read_again(octets.len()) {
             return;
         }
         self.work.push(Work::Entity(Entity {
@@ -270,9 +278,11 @@ impl Walk {
             if !split.closed {
                 self.note(DefectCode::BoundaryNeverAppears, &path, "");
             }
-            if let Some(guess) = multipart::guess_boundary(body).map(<[u8]>::to_vec) {
-                split = multipart::split(body, &guess, Manner::Strict, parts_max);
-            } else if split.alike {
+            let alike = split.alike;
+            if let Some(guess) = multipart::guess_boundary(body) {
+                split = multipart::split(body, guess, Manner::Strict, parts_max);
+            }
+            if split.parts.is_empty() && alike {
                 split = multipart::split(body, boundary, Manner::Loose, parts_max);
             }
         } else if split.alike && all_readings {
