@@ -162,6 +162,26 @@ fn the_same_octets_under_another_name_are_opened_again() {
 }
 
 #[test]
+fn a_crowd_of_small_defects_hides_no_grave_one() {
+    let junk = "--b\nContent-Type: a/b\nContent-Transfer-Encoding: base64\n\nQUJ!DR\n";
+    let grave = "--b\nContent-Type: a/b\nContent-Type: c/d\n\nhi\n--b--\n";
+    let head = "Content-Type: multipart/mixed; boundary=b\n\n";
+    let got = message(&format!("{head}{}{grave}", junk.repeat(2_000)));
+    assert!(codes(&got).contains(&DefectCode::DuplicateContentType));
+    assert!(got.defects.len() < 1_100, "{}", got.defects.len());
+}
+
+#[test]
+fn more_names_than_are_kept_are_a_limit() {
+    let over = |count: usize| {
+        let names: String = (0..count).map(|n| format!("; name=a{n}.txt")).collect();
+        let got = message(&format!("Content-Type: a/b{names}\n\nhi\n"));
+        codes(&got).contains(&DefectCode::TooManyParameters)
+    };
+    assert_eq!((over(64), over(65)), (false, true));
+}
+
+#[test]
 fn a_form_feed_behind_the_delimiter_hides_no_part() {
     let got = message(
         "Content-Type: multipart/mixed; boundary=b\n\n--b\x0c\nContent-Type: a/b; name=x.exe\n\nhi\n--b--\n",

@@ -71,6 +71,7 @@ pub(super) struct Walk {
     /// Digests of what was opened: content and names.
     opened: HashSet<[u8; 32]>,
     seen_defects: HashSet<(DefectCode, String)>,
+    seen_codes: HashSet<DefectCode>,
     seen_links: HashSet<String>,
     /// Octets that may still be read another way.
     again_bytes: usize,
@@ -88,6 +89,7 @@ impl Walk {
             seen: HashSet::new(),
             opened: HashSet::new(),
             seen_defects: HashSet::new(),
+            seen_codes: HashSet::new(),
             seen_links: HashSet::new(),
         }
     }
@@ -124,11 +126,13 @@ impl Walk {
     }
 
     fn note(&mut self, code: DefectCode, part: &str, detail: &str) {
-        // A limit or the deadline is never crowded out by lesser oddities.
-        let room = self.message.defects.len() < DEFECTS_MAX || code.is_limit();
-        if !room || !self.seen_defects.insert((code, part.to_owned())) {
+        // No kind is ever crowded out by others: a verdict may hang on it. What is full only takes the first of each.
+        let full = self.message.defects.len() >= DEFECTS_MAX;
+        let known = self.seen_codes.contains(&code);
+        if (full && known) || !self.seen_defects.insert((code, part.to_owned())) {
             return;
         }
+        self.seen_codes.insert(code);
         let detail = detail.chars().map(|s| if s.is_control() { '?' } else { s });
         let mut text = String::new();
         for sign in detail {
