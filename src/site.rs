@@ -57,11 +57,6 @@ impl Site {
         sets.extend(files.one("attachments.toml", &mut mistakes));
         let (attachments, found) = Attachments::load(&sets, &policies);
         mistakes.extend(found);
-        for policy in &policies {
-            for set in policy.attachments.iter().filter(|set| !attachments.has_set(set)) {
-                mistakes.push(unknown_set(policy, set));
-            }
-        }
         let signatures = files.with(virus::shipped(), "virus", "sig", &[], &mut mistakes);
         let (scanners, found) =
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
@@ -119,20 +114,6 @@ fn drop_repeated(mistakes: &mut Vec<Mistake>) {
     *mistakes = seen;
 }
 
-fn unknown_set(policy: &Policy, set: &str) -> Mistake {
-    Mistake {
-        file: "configuration".into(),
-        line: 0,
-        column: 0,
-        what: format!(
-            "policy.{}.attachments names the rule set `{set}`, which no attachments.toml has",
-            policy.name
-        ),
-        hint: "write the name of a set in filters/attachments.toml".to_owned(),
-        severity: Severity::Error,
-    }
-}
-
 /// The site's own tables come first, so that its DUNNO can spare a line from the shipped rules.
 fn tables(config: &Config, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Checks {
     let shipped = headers::shipped();
@@ -177,7 +158,11 @@ impl Files<'_> {
     /// A file of the site's filter folder, if it is there.
     fn one(&self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<RuleFile> {
         let path = self.folder.join(name);
-        path.exists().then(|| self.read(&[path], mistakes).pop()).flatten()
+        match path.try_exists() {
+            Ok(false) => None,
+            // What is there and cannot be read must not count as not there.
+            Ok(true) | Err(_) => self.read(&[path], mistakes).pop(),
+        }
     }
 
     fn lists(&self, name: &str, paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> Vec<RuleFile> {
@@ -196,10 +181,10 @@ impl Files<'_> {
         named: &[PathBuf],
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<RuleFile> {
-        let mut paths = listed(&self.folder.join(folder), extension);
+        let mut paths = listed(&self.folder.join(folder), extension, mistakes);
         for path in named {
             if path.is_dir() {
-                paths.extend(listed(path, extension));
+                paths.extend(listed(path, extension, mistakes));
             } else {
                 paths.push(path.clone());
             }
@@ -209,14 +194,18 @@ impl Files<'_> {
     }
 }
 
-/// The files of a folder with that extension, in the order of their names.
-fn listed(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .collect();
+/// The files of a folder with that extension, in the order of their names; none if the folder is not there.
+fn listed(folder: &Path, extension: &str, mistakes: &mut Vec<Mistake>) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut paths: Vec<PathBuf> = match entries {
+        Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            mistakes.push(unreadable(folder, &error));
+            Vec::new()
+        }
+    };
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
     paths.sort();
     paths
 }
@@ -229,5 +218,27 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
         what: format!("cannot be read: {error}"),
         hint: "name a file that exists and that the user of the service may read".to_owned(),
         severity: Severity::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_filters_that_cannot_be_read_is_a_mistake_and_a_missing_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mistakes = Vec::new();
+        let files = Files { folder: folder.path() };
+        assert!(files.with(Vec::new(), "spam", "cf", &[], &mut mistakes).is_empty());
+        assert!(files.one("headers.pcre", &mut mistakes).is_none());
+        assert_eq!(mistakes, []);
+        std::fs::write(folder.path().join("spam"), "no folder").unwrap();
+        files.with(Vec::new(), "spam", "cf", &[], &mut mistakes);
+        assert_eq!(mistakes.len(), 1);
+        // A file in the place of the folder: the table is not missing, it cannot be reached.
+        let place = folder.path().join("spam");
+        Files { folder: &place }.one("headers.pcre", &mut mistakes);
+        assert_eq!(mistakes.len(), 2);
     }
 }

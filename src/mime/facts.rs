@@ -205,8 +205,13 @@ impl Facts {
 
     fn add_name(&mut self, name: String) {
         const NAMES_MAX: usize = 64;
-        if !name.is_empty() && self.names.len() < NAMES_MAX && !self.names.contains(&name) {
+        if name.is_empty() || self.names.contains(&name) {
+            return;
+        }
+        if self.names.len() < NAMES_MAX {
             self.names.push(name);
+        } else {
+            self.note(DefectCode::TooManyParameters, "names");
         }
     }
 

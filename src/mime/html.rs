@@ -47,9 +47,25 @@ struct Page {
     /// The link that is open: its place in the list, and where its text begins.
     link: Option<(usize, usize)>,
     preformatted: bool,
+    /// Octets that were looked at in vain for the end of a quoted value.
+    vain: usize,
 }
 
 impl Page {
+    /// Where the `>` stands that ends the tag. A quote that stays open is searched again from the next tag on, so
+    /// that a page of nothing else gets less and less patience: work stays linear.
+    fn tag_end(&mut self, inner: &str) -> usize {
+        const TAG_BYTES_MAX: usize = 64 << 10;
+        const TAG_BYTES_MIN: usize = 1 << 10;
+        const VAIN_BYTES_MAX: usize = 1 << 20;
+        let window = if self.vain < VAIN_BYTES_MAX { TAG_BYTES_MAX } else { TAG_BYTES_MIN };
+        quoted_tag_end(inner, window).unwrap_or_else(|| {
+            self.vain = self.vain.saturating_add(window.min(inner.len()));
+            // The quote is open to the end: readers then take the first `>`.
+            memchr::memchr(b'>', inner.as_bytes()).unwrap_or(inner.len())
+        })
+    }
+
     fn text(&mut self, text: &str) {
         if text.is_empty() {
             return;
@@ -95,7 +111,7 @@ impl Page {
             self.text("&lt;");
             return inner;
         }
-        let end = tag_end(inner);
+        let end = self.tag_end(inner);
         let tag = inner.get(..end).unwrap_or(inner);
         let rest = inner.get(end + 1..).unwrap_or("");
         if let Some(name) = tag.strip_prefix('/') {
@@ -193,23 +209,20 @@ impl Page {
     }
 }
 
-/// Where the `>` stands that ends the tag; those in quoted values do not count.
-fn tag_end(inner: &str) -> usize {
-    const TAG_BYTES_MAX: usize = 64 << 10;
-    let octets = inner.as_bytes();
+/// Where in the first `window` octets the `>` stands that ends the tag; those in quoted values do not count.
+fn quoted_tag_end(inner: &str, window: usize) -> Option<usize> {
     let mut quote = None;
     let mut after_equals = false;
-    for (index, octet) in octets.iter().take(TAG_BYTES_MAX).enumerate() {
+    for (index, octet) in inner.as_bytes().iter().take(window).enumerate() {
         match (quote, octet) {
-            (None, b'>') => return index,
+            (None, b'>') => return Some(index),
             (None, b'"' | b'\'') if after_equals => quote = Some(*octet),
             (Some(open), octet) if open == *octet => quote = None,
             _ => {}
         }
         after_equals = *octet == b'=' || (after_equals && octet.is_ascii_whitespace());
     }
-    // The quote is open to the end: readers then take the first `>`.
-    memchr::memchr(b'>', octets).unwrap_or(octets.len())
+    None
 }
 
 fn element_name(tag: &str) -> String {
@@ -476,6 +489,20 @@ mod tests {
         ] {
             assert_eq!(render(html).text, want, "{html:?}");
         }
+    }
+
+    #[test]
+    fn quotes_that_stay_open_cost_linear_time() {
+        let mut page = Page::default();
+        let tag = "<a b=\"\" c=\">";
+        let html = tag.repeat(100_000);
+        let mut rest = html.as_str();
+        while !rest.is_empty() {
+            rest = page.markup(rest);
+        }
+        assert!(page.vain < html.len() * 100 + (2 << 20), "{}", page.vain);
+        let quoted = format!("<a title=\"{}>\" href=\"http://a.example/\">", "x".repeat(60_000));
+        assert_eq!(render(&quoted).links.len(), 1, "a patient reader finds the end");
     }
 
     #[test]

@@ -119,8 +119,9 @@ fn delimiter_at(body: &[u8], at: usize, length: usize) -> Option<Delimiter> {
         [] => (tail_at, true),
         [b'\r', b'\n', ..] => (tail_at + 2, true),
         [b'\r' | b'\n', ..] => (tail_at + 1, true),
-        // Behind the closing dashes anything may stand; behind the name only what a blank sets apart.
-        _ if blanks > 0 || closing => {
+        // Behind the closing dashes anything may stand; behind the name only what a blank sets apart, or an octet
+        // that is in no boundary, which some readers take for a blank.
+        [behind, ..] if blanks > 0 || closing || !(b'!'..=b'~').contains(behind) => {
             let end = memchr::memchr(b'\n', rest).map_or(body.len(), |lf| tail_at + lf + 1);
             (end, false)
         }
@@ -192,6 +193,8 @@ mod tests {
         check(body, Manner::Loose, "", &["a", "b", "c"], "");
         assert!(!check("--x\n--xy\n--x--", Manner::Strict, "", &["--xy"], "").alike);
         check("---x\na\n---x--", Manner::Loose, "", &["a"], "");
+        check("--x\x0c\na\n--x--", Manner::Loose, "", &["a"], "");
+        assert!(check("--x\n--x\x7f\n--x--", Manner::Strict, "", &["--x\x7f"], "").alike);
     }
 
     #[test]

@@ -146,6 +146,71 @@ fn a_tower_of_50_000_multiparts_is_cut_at_the_limit() {
 }
 
 #[test]
+fn the_same_octets_under_another_name_are_opened_again() {
+    let inner = "Content-Type: text/plain; name=inner.txt\n\nhello\n";
+    let part = |name: &str| {
+        format!("--b\nContent-Type: application/octet-stream; name={name}\n\n{inner}\n")
+    };
+    let mail = |names: &[&str]| {
+        let parts: String = names.iter().map(|name| part(name)).collect();
+        let got = message(&format!("Content-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n"));
+        got.parts.iter().filter(|part| part.names.iter().any(|name| name == "inner.txt")).count()
+    };
+    assert_eq!(mail(&["a.eml"]), 1);
+    assert_eq!(mail(&["a.dat", "a.eml"]), mail(&["a.dat"]) + 1);
+    assert_eq!(mail(&["a.eml", "a.eml"]), 1, "nothing new is in a copy");
+}
+
+#[test]
+fn a_crowd_of_small_defects_hides_no_grave_one() {
+    let junk = "--b\nContent-Type: a/b\nContent-Transfer-Encoding: base64\n\nQUJ!DR\n";
+    let grave = "--b\nContent-Type: a/b\nContent-Type: c/d\n\nhi\n--b--\n";
+    let head = "Content-Type: multipart/mixed; boundary=b\n\n";
+    let got = message(&format!("{head}{}{grave}", junk.repeat(2_000)));
+    assert!(codes(&got).contains(&DefectCode::DuplicateContentType));
+    assert!(got.defects.len() < 1_100, "{}", got.defects.len());
+}
+
+#[test]
+fn more_names_than_are_kept_are_a_limit() {
+    let over = |count: usize| {
+        let names: String = (0..count).map(|n| format!("; name=a{n}.txt")).collect();
+        let got = message(&format!("Content-Type: a/b{names}\n\nhi\n"));
+        codes(&got).contains(&DefectCode::TooManyParameters)
+    };
+    assert_eq!((over(64), over(65)), (false, true));
+}
+
+#[test]
+fn a_form_feed_behind_the_delimiter_hides_no_part() {
+    let got = message(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\x0c\nContent-Type: a/b; name=x.exe\n\nhi\n--b--\n",
+    );
+    assert!(got.parts.iter().any(|part| part.names == ["x.exe"]), "{:?}", paths(&got));
+}
+
+#[test]
+fn more_uuencoded_files_than_are_taken_out_are_a_limit() {
+    let file = "begin 644 a.txt\n#0V%T\n`\nend\n";
+    let over = |count: usize| {
+        codes(&message(&format!("\n{}", file.repeat(count)))).contains(&DefectCode::TooManyFiles)
+    };
+    assert_eq!((over(100), over(101)), (false, true));
+}
+
+#[test]
+fn all_files_of_a_uuencoded_part_are_seen() {
+    let file = |name: &str| format!("begin 644 {name}\n#0V%T\n`\nend\n");
+    let got = message(&format!(
+        "Content-Type: application/octet-stream\nContent-Transfer-Encoding: x-uuencode\n\n{}{}",
+        file("a.txt"),
+        file("b.exe")
+    ));
+    let names: Vec<_> = got.parts.iter().flat_map(|part| part.names.clone()).collect();
+    assert_eq!(names, ["a.txt", "b.exe"]);
+}
+
+#[test]
 fn readings_in_readings_end() {
     let body: String = (0..40)
         .map(|n| {

@@ -100,19 +100,23 @@ pub(super) fn decode(octets: &Bytes, encoding: Encoding) -> Decoded {
         Encoding::Identity => Decoded { data: octets.clone(), ..Decoded::default() },
         Encoding::Base64 => base64::decode_all(octets),
         Encoding::QuotedPrintable => quoted_printable::decode(octets),
-        Encoding::Uuencode => match uuencode::find(octets, 1).pop() {
-            Some(block) => Decoded {
-                data: block.data.into(),
-                name: Some(block.name),
-                odd: if block.complete { Vec::new() } else { vec![DefectCode::BadUuencode] },
-                ..Decoded::default()
-            },
-            // Some readers need no `begin` once the field has named the encoding.
-            None => Decoded {
-                data: uuencode::headless(octets).map_or_else(|| octets.clone(), Bytes::from),
-                odd: vec![DefectCode::BadUuencode],
-                ..Decoded::default()
-            },
+        Encoding::Uuencode => uuencoded(octets),
+    }
+}
+
+fn uuencoded(octets: &Bytes) -> Decoded {
+    match uuencode::find(octets, 1).0.pop() {
+        Some(block) => Decoded {
+            data: block.data.into(),
+            name: Some(block.name),
+            odd: if block.complete { Vec::new() } else { vec![DefectCode::BadUuencode] },
+            ..Decoded::default()
+        },
+        // Some readers need no `begin` once the field has named the encoding.
+        None => Decoded {
+            data: uuencode::headless(octets).map_or_else(|| octets.clone(), Bytes::from),
+            odd: vec![DefectCode::BadUuencode],
+            ..Decoded::default()
         },
     }
 }

@@ -13,13 +13,13 @@ pub(in crate::mime) struct Block {
     pub(in crate::mime) complete: bool,
 }
 
-/// Finds up to `blocks_max` files. Linear: what was taken for a file is not looked at again.
-pub(in crate::mime) fn find(text: &[u8], blocks_max: usize) -> Vec<Block> {
+/// Finds the files in a text, and whether there are more than `blocks_max`, which is all that are given. Linear: what
+/// was taken for a file is not looked at again.
+pub(in crate::mime) fn find(text: &[u8], blocks_max: usize) -> (Vec<Block>, bool) {
     let mut blocks = Vec::new();
     let mut from = 0;
     let finder = memmem::Finder::new(b"begin");
-    while blocks.len() < blocks_max {
-        let Some(hit) = finder.find(text.get(from..).unwrap_or_default()) else { break };
+    while let Some(hit) = finder.find(text.get(from..).unwrap_or_default()) {
         let at = from + hit;
         let starts_line = at == 0 || matches!(text.get(at.wrapping_sub(1)), Some(b'\n' | b'\r'));
         from = at + 5;
@@ -31,12 +31,16 @@ pub(in crate::mime) fn find(text: &[u8], blocks_max: usize) -> Vec<Block> {
             Kind::Classic => classic(text, start, name),
             Kind::Base64 => base64(text, start, name),
         };
-        if !block.data.is_empty() {
-            blocks.push(block);
-            from = end.max(from);
+        if block.data.is_empty() {
+            continue;
         }
+        if blocks.len() >= blocks_max {
+            return (blocks, true);
+        }
+        blocks.push(block);
+        from = end.max(from);
     }
-    blocks
+    (blocks, false)
 }
 
 /// Lines of uuencode without `begin`, if there are any.
@@ -160,14 +164,16 @@ mod tests {
     #[test]
     fn files_are_found_in_text() {
         let text = format!("Hello\r\n{}x\r\n{}", encode(b"one", "a b.txt"), encode(b"two", "c"));
-        let blocks = find(text.as_bytes(), 9);
+        let (blocks, more) = find(text.as_bytes(), 9);
+        assert!(!more);
         assert_eq!(blocks.len(), 2);
         assert_eq!((&blocks[0].name[..], &blocks[0].data[..]), (&b"a b.txt"[..], &b"one"[..]));
         assert_eq!((&blocks[1].name[..], &blocks[1].data[..]), (&b"c"[..], &b"two"[..]));
-        assert_eq!(find(text.as_bytes(), 1).len(), 1);
+        let (first, more) = find(text.as_bytes(), 1);
+        assert_eq!((first.len(), more), (1, true));
         let cut = text.replace("end\r\n", "");
-        assert!(!find(cut.as_bytes(), 9)[0].complete);
-        assert_eq!(find(b"begin-base64 644 x\r\nTWFu\r\n====\r\n", 9)[0].data, b"Man");
+        assert!(!find(cut.as_bytes(), 9).0[0].complete);
+        assert_eq!(find(b"begin-base64 644 x\r\nTWFu\r\n====\r\n", 9).0[0].data, b"Man");
     }
 
     #[test]
@@ -178,14 +184,14 @@ mod tests {
             "begin at once\r\nM0\r\n",
             "we begin 644 x\r\n#86)C\r\nend\r\n",
         ] {
-            assert_eq!(find(text.as_bytes(), 9), [], "{text:?}");
+            assert_eq!(find(text.as_bytes(), 9), (vec![], false), "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn what_was_encoded_comes_back(data in proptest::collection::vec(any::<u8>(), 1..500)) {
-            let blocks = find(encode(&data, "x").as_bytes(), 9);
+            let (blocks, _) = find(encode(&data, "x").as_bytes(), 9);
             prop_assert_eq!(blocks.len(), 1);
             prop_assert_eq!(&blocks[0].data, &data);
             prop_assert!(blocks[0].complete);

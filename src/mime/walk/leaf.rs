@@ -43,16 +43,28 @@ fn find_mime_field(octets: &[u8]) -> Option<usize> {
 }
 
 impl Walk {
-    /// Fills in data, digest and types. True if no other part had the same data.
-    pub(super) fn set_data(&mut self, index: usize, data: Bytes) -> bool {
+    /// Fills in data, digest and types.
+    pub(super) fn set_data(&mut self, index: usize, data: Bytes) {
         let digest = Sha256::digest(&data).into();
-        let new = self.seen.insert(digest);
+        self.seen.insert(digest);
         if let Some(part) = self.message.parts.get_mut(index) {
             part.types = kind::detect(&data);
             part.sha256 = digest;
             part.data = data;
         }
-        new
+    }
+
+    /// True if nothing of the same content and the same names was opened yet. The names count, for they decide how a
+    /// part is opened, and what is in it is called.
+    fn opens_first(&mut self, index: usize) -> bool {
+        let Some(part) = self.message.parts.get(index) else { return false };
+        let mut digest = Sha256::new();
+        digest.update(part.sha256);
+        for name in &part.names {
+            digest.update(name);
+            digest.update(b"\0");
+        }
+        self.opened.insert(digest.finalize().into())
     }
 
     pub(super) fn leaf(
@@ -68,7 +80,7 @@ impl Walk {
         for code in &decoded.odd {
             self.note(*code, &path, encoding.as_str());
         }
-        let new = self.set_data(index, decoded.data.clone());
+        self.set_data(index, decoded.data.clone());
         if let (Some(name), Some(part)) = (decoded.name, self.message.parts.get_mut(index)) {
             let name = charset::guess(&name).into_owned();
             if !part.names.contains(&name) {
@@ -84,8 +96,11 @@ impl Walk {
         self.sniff(index, body, encoding, &names, textual);
         if textual || encoding == Encoding::Identity {
             self.look_into_text(index, &decoded.data, typed);
+        } else if encoding == Encoding::Uuencode {
+            // The part is the first file; unpackers write the others, too.
+            self.find_files(index, body, 1);
         }
-        if new {
+        if self.opens_first(index) {
             self.look_inside(index, &names, prefix, 0);
         }
     }
@@ -154,20 +169,16 @@ impl Walk {
 
     /// Files and messages that stand in a text.
     fn look_into_text(&mut self, index: usize, data: &Bytes, typed: bool) {
-        for (number, block) in transfer::find_uuencode(data, BLOCKS_MAX).into_iter().enumerate() {
-            let name = charset::guess(&block.name).into_owned();
-            if !block.complete {
-                let path = self.path_of(index);
-                self.note(DefectCode::BadUuencode, &path, &name);
-            }
-            let label = clean_name(&name, number);
-            self.push_packed(index, vec![name], block.data.into(), &label, false);
-        }
+        self.find_files(index, data, 0);
         let Some(at) = find_mime_field(data) else { return };
         let path = self.path_of(index);
         let depth = self.depth_of(index) + 1;
         let nested = path.matches("/text").count() >= TEXTS_MAX;
-        if nested || depth > self.budget.limits.depth_max || !self.may_read_again(data.len()) {
+        if !nested && depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        if nested || !self.may_read_again(data.len()) {
             return;
         }
         let start = section_start(data, at);
@@ -195,6 +206,23 @@ impl Walk {
             reading: None,
             embedded: typed,
         }));
+    }
+
+    /// Takes the uuencoded files out of a text, but for the first `skip`.
+    fn find_files(&mut self, index: usize, text: &[u8], skip: usize) {
+        let (blocks, more) = transfer::find_uuencode(text, BLOCKS_MAX);
+        let path = self.path_of(index);
+        if more {
+            self.note(DefectCode::TooManyFiles, &path, "uuencode");
+        }
+        for (number, block) in blocks.into_iter().enumerate().skip(skip) {
+            let name = charset::guess(&block.name).into_owned();
+            if !block.complete {
+                self.note(DefectCode::BadUuencode, &path, &name);
+            }
+            let label = clean_name(&name, number);
+            self.push_packed(index, vec![name], block.data.into(), &label, false);
+        }
     }
 
     pub(super) fn packed(&mut self, packed: Packed) {
@@ -228,11 +256,11 @@ impl Walk {
         });
         let first_child = self.work.len();
         self.collect_links(index);
-        // The same content a second time holds nothing new; a bomb of copies ends here.
-        if !known {
-            if packed.reading {
-                self.look_into_text(index, &packed.data, true);
-            }
+        if packed.reading {
+            self.look_into_text(index, &packed.data, true);
+        }
+        // The same a second time holds nothing new; a bomb of copies ends here.
+        if self.opens_first(index) {
             let prefix = format!("{}/", packed.path);
             self.look_inside(index, &packed.names, &prefix, packed.archive_depth);
         }

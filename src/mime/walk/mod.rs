@@ -66,8 +66,12 @@ pub(super) struct Walk {
     message: Message,
     budget: Budget,
     work: Vec<Work>,
+    /// Digests of the content of all parts.
     seen: HashSet<[u8; 32]>,
+    /// Digests of what was opened: content and names.
+    opened: HashSet<[u8; 32]>,
     seen_defects: HashSet<(DefectCode, String)>,
+    seen_codes: HashSet<DefectCode>,
     seen_links: HashSet<String>,
     /// Octets that may still be read another way.
     again_bytes: usize,
@@ -83,7 +87,9 @@ impl Walk {
             budget: Budget::new(limits),
             work: Vec::new(),
             seen: HashSet::new(),
+            opened: HashSet::new(),
             seen_defects: HashSet::new(),
+            seen_codes: HashSet::new(),
             seen_links: HashSet::new(),
         }
     }
@@ -120,11 +126,13 @@ impl Walk {
     }
 
     fn note(&mut self, code: DefectCode, part: &str, detail: &str) {
-        // A limit or the deadline is never crowded out by lesser oddities.
-        let room = self.message.defects.len() < DEFECTS_MAX || code.is_limit();
-        if !room || !self.seen_defects.insert((code, part.to_owned())) {
+        // No kind is ever crowded out by others: a verdict may hang on it. What is full only takes the first of each.
+        let full = self.message.defects.len() >= DEFECTS_MAX;
+        let known = self.seen_codes.contains(&code);
+        if (full && known) || !self.seen_defects.insert((code, part.to_owned())) {
             return;
         }
+        self.seen_codes.insert(code);
         let detail = detail.chars().map(|s| if s.is_control() { '?' } else { s });
         let mut text = String::new();
         for sign in detail {
@@ -216,7 +224,11 @@ impl Walk {
         number: usize,
     ) {
         let (depth, path) = (self.depth_of(index) + 1, self.path_of(index));
-        if depth > self.budget.limits.depth_max || !self.may_read_again(octets.len()) {
+        if depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        if !self.may_read_again(octets.len()) {
             return;
         }
         self.work.push(Work::Entity(Entity {
@@ -270,9 +282,11 @@ impl Walk {
             if !split.closed {
                 self.note(DefectCode::BoundaryNeverAppears, &path, "");
             }
-            if let Some(guess) = multipart::guess_boundary(body).map(<[u8]>::to_vec) {
-                split = multipart::split(body, &guess, Manner::Strict, parts_max);
-            } else if split.alike {
+            let alike = split.alike;
+            if let Some(guess) = multipart::guess_boundary(body) {
+                split = multipart::split(body, guess, Manner::Strict, parts_max);
+            }
+            if split.parts.is_empty() && alike {
                 split = multipart::split(body, boundary, Manner::Loose, parts_max);
             }
         } else if split.alike && all_readings {
