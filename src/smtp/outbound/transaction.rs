@@ -340,4 +340,37 @@ mod tests {
         let size = Offer { size: true, ..Offer::default() };
         assert_eq!(argument("<a@b> BODY=7BIT SIZE=1", &size), "<a@b> SIZE=1");
     }
+
+    #[tokio::test]
+    async fn an_lmtp_answer_that_is_lost_does_not_undo_the_ones_before() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut piece = [0u8; 4096];
+            // Banner, LHLO, MAIL, RCPT, RCPT, DATA, and the first of two answers.
+            for reply in ["220 x", "250 x", "250 x", "250 x", "250 x", "354 x", "250 first has it"]
+            {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
+                if reply != "250 first has it" {
+                    stream.read(&mut piece).await.unwrap();
+                }
+            }
+        });
+        let next_hop = NextHop { lmtp: true, address: crate::config::Address::Tcp(address) };
+        let path = |text: &str| Path { argument: text.as_bytes().to_vec(), address: String::new() };
+        let (sender, one, two) = (path("<s@x>"), path("<a@x>"), path("<b@x>"));
+        let transaction = Transaction {
+            client: None,
+            sender: &sender,
+            recipients: vec![&one, &two],
+            pieces: &[Bytes::from_static(b"A: b\r\n\r\nc\r\n")],
+        };
+        let until = Instant::now() + std::time::Duration::from_secs(10);
+        let replies = deliver(&Pool::default(), &next_hop, &transaction, until).await.unwrap();
+        server.await.unwrap();
+        let codes: Vec<u16> = replies.iter().map(|reply| reply.code).collect();
+        assert_eq!(codes, [250, 451]);
+    }
 }
