@@ -195,6 +195,9 @@ impl Connection<'_> {
             .inbound
             .body(&mut reader, until, |octets| {
                 room = room && share.grow_to(octets);
+                if !room {
+                    share.give_back();
+                }
                 room
             })
             .await;

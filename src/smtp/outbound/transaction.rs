@@ -354,7 +354,7 @@ mod tests {
             {
                 stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
                 if reply != "250 first has it" {
-                    stream.read(&mut piece).await.unwrap();
+                    assert!(stream.read(&mut piece).await.unwrap() > 0);
                 }
             }
         });
