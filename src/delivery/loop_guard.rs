@@ -1,7 +1,7 @@
 //! Finds mail that comes back to the listener that has just passed it on.
 //!
-//! A list that sends a mail back to us, or a user who forwards it, is no loop: sender and place in the trace differ. So
-//! the mark in our Received field is a digest of listener, sender and body, and it counts only near the top.
+//! A list that sends a mail back to us, or a filter of a mailbox that forwards it, is no loop: sender or recipients differ.
+//! So the mark in our Received field is a digest of listener, envelope and body, and it counts only near the top.
 
 use sha2::{Digest, Sha256};
 
@@ -25,6 +25,11 @@ pub fn mark(hostname: &str, place: &str, envelope: &Envelope, message: &Message)
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text.as_bytes());
     }
+    let mut recipients: Vec<String> =
+        envelope.recipients.iter().map(|recipient| recipient.address().to_lowercase()).collect();
+    recipients.sort();
+    recipients.dedup();
+    digest.update(recipients.join("\0"));
     digest.update((body.len() as u64).to_be_bytes());
     digest.update(body.get(..SAMPLE_BYTES).unwrap_or(body));
     digest.update(body.get(body.len().saturating_sub(SAMPLE_BYTES)..).unwrap_or_default());
@@ -51,4 +56,49 @@ pub fn refusal(message: &Message, listener: &str, mark: &str) -> Option<Reply> {
     (hops > HOPS_MAX).then(|| {
         Reply::new(554, format!("5.4.6 Reject: Too many hops: {hops} 'Received:' header fields"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Path, Recipient};
+    use crate::mime;
+
+    fn envelope(recipients: &[&str]) -> Envelope {
+        let path = |address: &str| Path { argument: Vec::new(), address: address.to_owned() };
+        Envelope {
+            sender: path("s@x"),
+            recipients: recipients
+                .iter()
+                .map(|address| Recipient { path: path(address) })
+                .collect(),
+            ..Envelope::default()
+        }
+    }
+
+    fn came(above: &str, mark: &str) -> Message {
+        let ours = format!("Received: from a by localhost (b) (Tamis, l, {mark})\r\n");
+        let text = format!("{above}{ours}Subject: x\r\n\r\nbody\r\n");
+        mime::decode(text.into(), &mime::Limits::default())
+    }
+
+    const HOP: &str = "Received: from a by b\r\n";
+
+    #[test]
+    fn the_same_mail_at_the_same_listener_is_a_loop() {
+        let first = mark("h", "l on 1", &envelope(&["a@x", "b@x"]), &came("", ""));
+        let back = came(HOP, &first);
+        let again = mark("h", "l on 1", &envelope(&["B@x", "a@x"]), &back);
+        assert_eq!(refusal(&back, "l", &again).map(|reply| reply.code), Some(554));
+        assert!(refusal(&came(&HOP.repeat(3), &first), "l", &again).is_none());
+    }
+
+    #[test]
+    fn a_forwarded_mail_is_no_loop() {
+        let first = mark("h", "l on 1", &envelope(&["a@x"]), &came("", ""));
+        let back = came(&HOP.repeat(2), &first);
+        for (place, to) in [("l on 1", "elsewhere@y"), ("l on 2", "a@x")] {
+            assert!(refusal(&back, "l", &mark("h", place, &envelope(&[to]), &back)).is_none());
+        }
+    }
 }

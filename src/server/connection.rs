@@ -212,6 +212,10 @@ impl Connection<'_> {
         let finished = reader.finish();
         let body = match finished {
             _ if !room => Err(Reply::no_room()),
+            // A reload took the policy away; another one might let through what this one stopped.
+            _ if !site.config.policies.contains_key(&*self.listener.policy) => {
+                Err(Reply::try_again("the configuration has changed, connect again"))
+            }
             Finished::TooLarge(octets) => Err(Reply::too_large(octets)),
             Finished::Whole(body) => Ok(body),
         };
