@@ -301,8 +301,7 @@ impl Walk {
         }
         if split.parts.is_empty() {
             // Nothing to split: what stands there is looked at as it stands.
-            self.set_data(index, body.clone());
-            self.outside(index, body, "body");
+            self.unsplit(index, body, prefix);
             return;
         }
         if split.too_many {
@@ -343,9 +342,7 @@ impl Walk {
         if leaf::is_prose(octets) {
             return;
         }
-        if what != "body" {
-            self.note(DefectCode::ContentOutsideParts, &path, what);
-        }
+        self.note(DefectCode::ContentOutsideParts, &path, what);
         self.push_packed(index, Vec::new(), octets.clone(), what, true);
     }
 
