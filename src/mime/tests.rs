@@ -212,6 +212,16 @@ fn what_stands_between_two_closing_delimiters_is_seen() {
 }
 
 #[test]
+fn prose_beside_a_pasted_header_is_no_broken_header() {
+    let got =
+        message("Subject: x\n\nyou wrote:\nContent-Type: text/plain\nno field at all\n\nhi\n");
+    assert!(paths(&got).contains(&"1/text"), "{:?}", paths(&got));
+    assert!(!codes(&got).contains(&DefectCode::HeaderLineWithoutColon));
+    let got = message("Subject: x\nno field at all\nContent-Type: text/plain\n\nhi\n");
+    assert!(codes(&got).contains(&DefectCode::HeaderLineWithoutColon));
+}
+
+#[test]
 fn a_form_feed_behind_the_delimiter_hides_no_part() {
     let got = message(
         "Content-Type: multipart/mixed; boundary=b\n\n--b\x0c\nContent-Type: a/b; name=x.exe\n\nhi\n--b--\n",

@@ -165,7 +165,17 @@ impl Walk {
         let (path, prefix) = entity.place.paths(&reading.structure);
         // Another reading has the same header, whose oddities are noted already.
         let fresh = entity.reading.is_none();
-        for (code, detail) in section.odd.iter().chain(&facts.odd).filter(|_| fresh) {
+        // A text in which something like a header stands need not be one: prose is no broken header.
+        let guessed = matches!(&entity.place, Place::At(path) if path.ends_with("/text"));
+        let prose = |code: DefectCode| {
+            guessed
+                && matches!(
+                    code,
+                    DefectCode::HeaderLineWithoutColon | DefectCode::LeadingContinuation
+                )
+        };
+        let odd = section.odd.iter().chain(&facts.odd);
+        for (code, detail) in odd.filter(|(code, _)| fresh && !prose(*code)) {
             self.odd_header(*code, &path, detail, entity.parent.is_some());
         }
         let index = self.message.parts.len();
