@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Listener, Mode};
+use crate::config::{Config, Listener, ListenerProtocol, Mode, Policy};
 use crate::delivery::{Memory, loop_guard};
 use crate::explain;
-use crate::filters::virus::ScannerState;
 use crate::filters::{NotRun, Weight};
 use crate::mail::Envelope;
 use crate::pipeline::{self, Job};
@@ -80,26 +79,16 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         .iter()
         .map(|recipient| site.policy(recipient.address(), &question.listener.policy))
         .collect();
-    let mut sets: Vec<Arc<str>> = Vec::new();
-    for policy in &policies {
-        let own: Arc<str> = format!("policy.{}", policy.name).into();
-        let used = policy.attachments.iter().cloned().chain(std::iter::once(own));
-        for set in used.filter(|set| site.attachments.has_set(set)) {
-            if !sets.contains(&set) {
-                sets.push(set);
-            }
-        }
-    }
     let job = Job {
         envelope: Arc::clone(envelope),
         body: question.body,
-        sets,
+        sets: attachment_sets(site, &policies),
         internal: is_internal(config, envelope),
         mode: question.listener.mode,
         deadline,
     };
     let mut report = pipeline::inspect(site, job).await;
-    count_failures(site, question.memory, &mut report, question.received);
+    count_failures(site, question.memory, &mut report);
     let decisions: Vec<Decision> = envelope
         .recipients
         .iter()
@@ -109,7 +98,8 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         })
         .collect();
     let name = &*question.listener.name;
-    let mark = loop_guard::mark(&config.hostname, name, envelope, &report.message);
+    let place = format!("{name} on {}", question.listener.listen);
+    let mark = loop_guard::mark(&config.hostname, &place, envelope, &report.message);
     let refusal = loop_guard::refusal(&report.message, name, &mark);
     let date = date();
     let identity = Identity {
@@ -120,6 +110,7 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         date: &date,
         mark: &mark,
         local_domains: &config.local_domains,
+        own_replies: question.listener.protocol == ListenerProtocol::Lmtp,
     };
     let plan = match config.mode {
         Mode::Enforce => plan(&identity, envelope, &report, &decisions),
@@ -136,6 +127,21 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
     Ok(Examined { id, report, decisions, plan, refusal, facts })
 }
 
+/// The rule sets that these policies use, each once.
+fn attachment_sets(site: &Site, policies: &[Arc<Policy>]) -> Vec<Arc<str>> {
+    let mut sets: Vec<Arc<str>> = Vec::new();
+    for policy in policies {
+        let own: Arc<str> = format!("policy.{}", policy.name).into();
+        let used = policy.attachments.iter().cloned().chain(std::iter::once(own));
+        for set in used.filter(|set| site.attachments.has_set(set)) {
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+    }
+    sets
+}
+
 /// True if the original client is one of ours.
 fn is_internal(config: &Config, envelope: &Envelope) -> bool {
     let address = envelope.client.address;
@@ -150,39 +156,24 @@ fn date() -> String {
 }
 
 /// A mail that makes us fail again and again must not wait for ever. A scanner that is down for all is no fault of the
-/// mail: it counts only if the scanner has answered others meanwhile.
-fn count_failures(site: &Site, memory: &Memory, report: &mut Report, received: Instant) {
-    let by_mail = |missing: &NotRun| match missing.check.strip_prefix("virus:") {
-        Some(scanner) => answers_others(site, scanner, received),
-        None => true,
-    };
-    let Some(missing) = report
-        .not_run
-        .iter()
-        .find(|missing| missing.weight == Weight::Required && by_mail(missing))
-        .cloned()
-    else {
-        return;
-    };
-    if memory.failure(&report.message.raw) < FAILURES_MAX {
+/// mail: its silence counts only if it has answered others since the last try.
+fn count_failures(site: &Site, memory: &Memory, report: &mut Report) {
+    let required = |missing: &&NotRun| missing.weight == Weight::Required;
+    let Some(missing) = report.not_run.iter().find(required).cloned() else { return };
+    let scanner = missing.check.strip_prefix("virus:");
+    let answered = scanner.map(|scanner| {
+        let statuses = site.scanners.status();
+        statuses.into_iter().find(|status| status.name == scanner).and_then(|status| status.last_ok)
+    });
+    let message = &report.message;
+    let body = message.raw.get(message.body_start..).filter(|body| !body.is_empty());
+    if memory.failure(body.unwrap_or(&message.raw), answered) < FAILURES_MAX {
         return;
     }
     report.failed = Some(format!("{}: {}, {FAILURES_MAX} times", missing.check, missing.why));
-    for missing in &mut report.not_run {
-        if missing.weight == Weight::Required && by_mail(missing) {
-            missing.weight = Weight::Wanted;
-        }
+    for missing in report.not_run.iter_mut().filter(|missing| missing.weight == Weight::Required) {
+        missing.weight = Weight::Wanted;
     }
-}
-
-/// True if the scanner works now, and has answered since this mail came or shortly before.
-fn answers_others(site: &Site, scanner: &str, received: Instant) -> bool {
-    let since = received.elapsed() + Duration::from_secs(1);
-    site.scanners.status().iter().any(|status| {
-        status.name == scanner
-            && status.state == ScannerState::Up
-            && status.last_ok.is_some_and(|ok| ok.elapsed().is_ok_and(|ago| ago <= since))
-    })
 }
 
 /// Decisions that let everything pass as it came.

@@ -33,12 +33,9 @@ pub fn facts(
         (None, Some(decision)) => reply_for(report, decision, id).to_string(),
         (None, None) => String::new(),
     };
-    let policy = worst.map(|decision| &decision.policy);
-    let threshold = |pick: fn(&crate::config::Thresholds) -> Option<Score>| {
-        policy.and_then(|policy| pick(&policy.spam)).map(Score::as_f64)
-    };
     json!({
         "layout": FACTS_LAYOUT,
+        "file": Value::Null,
         "id": id,
         "listener": &*listener.name,
         "envelope": {
@@ -57,11 +54,7 @@ pub fn facts(
         "action": worst.map_or("pass", |decision| decision.action.as_str()),
         "reply": reply,
         "score": report.score.map(Score::as_f64),
-        "thresholds": {
-            "tag_at": threshold(|t| t.tag_at),
-            "quarantine_at": threshold(|t| t.quarantine_at),
-            "reject_at": threshold(|t| t.reject_at),
-        },
+        "thresholds": thresholds(worst),
         "reasons": worst.map_or(Vec::new(), reasons),
         "rules": each(&report.rules, |hit| json!({
             "name": &*hit.name, "score": hit.score.as_f64(), "describe": &*hit.describe,
@@ -94,6 +87,17 @@ pub fn facts(
         "timing_ms": report.timing.iter().map(|(stage, took)| {
             ((*stage).to_owned(), json!((took.as_secs_f64() * 1e6).round() / 1000.0))
         }).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn thresholds(decision: Option<&Decision>) -> Value {
+    let at = |pick: fn(&crate::config::Thresholds) -> Option<Score>| {
+        decision.and_then(|decision| pick(&decision.policy.spam)).map(Score::as_f64)
+    };
+    json!({
+        "tag_at": at(|t| t.tag_at),
+        "quarantine_at": at(|t| t.quarantine_at),
+        "reject_at": at(|t| t.reject_at),
     })
 }
 

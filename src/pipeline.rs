@@ -1,10 +1,11 @@
 //! Runs the filters over one mail within its deadline, and gathers what they saw.
 //!
-//! Decoding and matching need the processor and run in one blocking task, in which a panic stays; scanners are waited
-//! for beside it.
+//! Decoding and matching need the processor. For all but small mails they run in one blocking task, and scanners are
+//! waited for beside it. A panic stays in the mail that caused it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -35,22 +36,41 @@ pub struct Job {
     pub deadline: Instant,
 }
 
+/// A mail of so few octets is looked at where it was received: to hand it to another thread and to be woken by that one
+/// costs more than the work itself.
+const HERE_BYTES_MAX: usize = 16 << 10;
+/// So far it may unpack there. What goes beyond, or over any other limit, is decoded anew in a blocking task: a bomb
+/// must not hold up the sessions of others.
+const HERE_EXPANDED_BYTES_MAX: u64 = 64 << 10;
+
 /// Looks at a mail. Never fails: what gave no answer is in the report.
 pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
     let deadline = tokio::time::Instant::from_std(job.deadline);
+    if let Some(mut report) = here(site, &job) {
+        let message = Arc::clone(&report.message);
+        let scanned = match is_finished(&report) {
+            true => Some(scan(site, &message, deadline).await),
+            false => None,
+        };
+        add_scan(&mut report, scanned);
+        return report;
+    }
     let (decoded, message) = oneshot::channel();
     let raw = job.body.octets.clone();
+    // Scanners that must be waited for begin as soon as the message is decoded; without them, to be woken for it is
+    // in vain.
+    let waits = site.scanners.has_outside();
     let task = {
         let site = Arc::clone(site);
-        tokio::task::spawn_blocking(move || work(&site, job, decoded))
+        tokio::task::spawn_blocking(move || work(&site, &job, waits.then_some(decoded)))
     };
-    let scan = async {
-        let message = message.await.ok()?;
-        let began = Instant::now();
-        let outcome = site.scanners.inspect(&message, deadline).await;
-        Some((outcome, began.elapsed()))
+    let beside = async {
+        match timeout_at(deadline, message).await {
+            Ok(Ok(message)) => Some(scan(site, &message, deadline).await),
+            Ok(Err(_)) | Err(_) => None,
+        }
     };
-    let (scanned, worked) = tokio::join!(scan, timeout_at(deadline, task));
+    let (mut scanned, worked) = tokio::join!(beside, timeout_at(deadline, task));
     let mut report = match worked {
         Ok(Ok(report)) => report,
         Ok(Err(error)) => {
@@ -59,10 +79,60 @@ pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
         }
         Err(_) => unfinished(raw, "deadline", "the time for this mail is over"),
     };
+    if !waits && is_finished(&report) {
+        let message = Arc::clone(&report.message);
+        scanned = Some(scan(site, &message, deadline).await);
+    }
+    add_scan(&mut report, scanned);
+    report
+}
+
+/// The work on a small mail, done at once; `None` if it turns out to be a large one.
+fn here(site: &Site, job: &Job) -> Option<Report> {
+    if job.body.octets.len() > HERE_BYTES_MAX {
+        return None;
+    }
+    let limits = site.config.limits.mime();
+    let small = mime::Limits {
+        archive_expanded_bytes_max: limits.archive_expanded_bytes_max.min(HERE_EXPANDED_BYTES_MAX),
+        ..limits
+    };
+    // A panic stays in this mail, as it would in a task of its own.
+    let worked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let began = Instant::now();
+        let message = decode(job, &small);
+        // A decoding that met no limit is that of any higher limits.
+        let is_small = !message.defects.iter().any(|defect| defect.code.is_limit());
+        is_small.then(|| filter(site, job, Arc::new(message), began))
+    }));
+    worked.unwrap_or_else(|_| {
+        tracing::error!("a filter panicked; this is a bug of Tamis");
+        let raw = job.body.octets.clone();
+        Some(unfinished(raw, "panic", "a filter failed on this mail"))
+    })
+}
+
+/// False if the filters were broken off: what is known of the message then is not what scanners should be told.
+fn is_finished(report: &Report) -> bool {
+    !report.not_run.iter().any(|missing| matches!(&*missing.check, "panic" | "deadline"))
+}
+
+/// Asks the scanners outside this program.
+async fn scan(
+    site: &Site,
+    message: &Arc<Message>,
+    deadline: tokio::time::Instant,
+) -> (Scanned, Duration) {
+    let began = Instant::now();
+    let outcome = site.scanners.inspect(message, deadline).await;
+    (outcome, began.elapsed())
+}
+
+fn add_scan(report: &mut Report, scanned: Option<(Scanned, Duration)>) {
     match scanned {
         Some((outcome, took)) => {
             report.timing.push(("virus", took));
-            add(&mut report, outcome);
+            add(report, outcome);
         }
         None => report.not_run.push(NotRun {
             check: "virus".to_owned(),
@@ -70,7 +140,6 @@ pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
             weight: Weight::Required,
         }),
     }
-    report
 }
 
 fn unfinished(raw: bytes::Bytes, check: &str, why: &str) -> Report {
@@ -87,10 +156,19 @@ fn unfinished(raw: bytes::Bytes, check: &str, why: &str) -> Report {
     }
 }
 
-fn work(site: &Site, job: Job, decoded: oneshot::Sender<Arc<Message>>) -> Report {
+fn work(site: &Site, job: &Job, decoded: Option<oneshot::Sender<Arc<Message>>>) -> Report {
     let began = Instant::now();
     let limits = mime::Limits { deadline: Some(job.deadline), ..site.config.limits.mime() };
-    let mut message = mime::decode(job.body.octets, &limits);
+    let message = Arc::new(decode(job, &limits));
+    if let Some(decoded) = decoded {
+        // The receiver is gone only if the mail's session is.
+        let _ = decoded.send(Arc::clone(&message));
+    }
+    filter(site, job, message, began)
+}
+
+fn decode(job: &Job, limits: &mime::Limits) -> Message {
+    let mut message = mime::decode(job.body.octets.clone(), limits);
     for (seen, code) in
         [(job.body.bare_cr, DefectCode::BareCr), (job.body.bare_lf, DefectCode::BareLf)]
     {
@@ -98,11 +176,13 @@ fn work(site: &Site, job: Job, decoded: oneshot::Sender<Arc<Message>>) -> Report
             message.defects.push(Defect { code, part: String::new(), detail: String::new() });
         }
     }
-    let message = Arc::new(message);
+    message
+}
+
+/// Runs the filters that need only the processor. `began`: when decoding did.
+fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Report {
     let mut report = Report { message: Arc::clone(&message), ..Report::default() };
     report.timing.push(("decode", began.elapsed()));
-    // The receiver is gone only if the mail's session is.
-    let _ = decoded.send(Arc::clone(&message));
     let mail = Mail { envelope: &job.envelope, message: &message, internal: job.internal };
     if message.defects.iter().any(|defect| defect.code == DefectCode::DeadlineOver) {
         report.not_run.push(NotRun {
@@ -126,7 +206,10 @@ fn work(site: &Site, job: Job, decoded: oneshot::Sender<Arc<Message>>) -> Report
     let spam = site.engine.inspect(&mail, Some(job.deadline));
     report.score = Some(spam.score);
     report.rules = spam.hits;
-    report.not_run.extend(spam.not_run);
+    // A rule that was not asked in time is a check without an answer: the mail is not clean for the lack of it.
+    report.not_run.extend(
+        spam.not_run.into_iter().map(|missing| NotRun { weight: Weight::Required, ..missing }),
+    );
     report.lists = site.lists.find(&mail);
     report.timing.push(("spam", began.elapsed()));
     report

@@ -61,6 +61,8 @@ impl Site {
         let (scanners, found) =
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
         mistakes.extend(found);
+        mistakes.extend(not_asked(&config));
+        drop_repeated(&mut mistakes);
         let Some(last_resort) = policies.first().map(Arc::clone) else { return Err(mistakes) };
         if mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
             return Err(mistakes);
@@ -87,6 +89,29 @@ impl Site {
         let named = || self.config.policies.get(listener_policy);
         Arc::clone(self.chooser.find(address).or_else(named).unwrap_or(&self.last_resort))
     }
+}
+
+/// A setting that nothing follows yet must not look as if it did.
+fn not_asked(config: &Config) -> Option<Mistake> {
+    (!config.dns.blocklists.is_empty()).then(|| Mistake {
+        file: "configuration".into(),
+        line: 0,
+        column: 0,
+        what: "dns.blocklists is set, but this version asks no list".to_owned(),
+        hint: "leave it empty, so that nobody counts on it".to_owned(),
+        severity: Severity::Warning,
+    })
+}
+
+/// One file may serve as several tables; its mistakes are told once.
+fn drop_repeated(mistakes: &mut Vec<Mistake>) {
+    let mut seen: Vec<Mistake> = Vec::new();
+    for mistake in mistakes.drain(..) {
+        if !seen.contains(&mistake) {
+            seen.push(mistake);
+        }
+    }
+    *mistakes = seen;
 }
 
 /// The site's own tables come first, so that its DUNNO can spare a line from the shipped rules.

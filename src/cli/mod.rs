@@ -147,7 +147,7 @@ pub fn main() -> ExitCode {
         Command::Quarantine { what } => quarantine::run(&options, &what),
         Command::Explain { id } => explain::run(&options, &id),
         Command::Status => status::run(&options),
-        Command::Bench(bench) => bench::run(&bench),
+        Command::Bench(bench) => bench::run(&options, &bench),
     };
     match answer {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Answer, Failure, Options, exit, load, runtime};
@@ -14,9 +14,43 @@ use crate::server::{self, Server};
 
 /// Runs in the foreground until SIGTERM or SIGINT.
 pub fn run(options: &Options) -> Answer {
+    let runtime = runtime()?;
+    let _inside = runtime.enter();
+    // Before anything else: a SIGHUP that nobody waits for yet would end the program.
+    let signals =
+        Signals::catch().map_err(|error| Failure::new(exit::BUG, format!("signals: {error}")))?;
     let site = load::site(options, None)?;
     let target = start_log(&site.config.log)?;
-    runtime()?.block_on(serve(options, site, target))
+    runtime.block_on(serve(options, site, target, signals))
+}
+
+/// The signals we act on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn act(mut self, server: Arc<Server>, options: Options, target: Target) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hang_up.recv() => reload(&server, &options, &target).await,
+            }
+        }
+        tracing::info!("stopping: mails under way are finished, no new session is taken");
+        server.stop();
+    }
 }
 
 fn start_log(log: &Log) -> Result<Target, Failure> {
@@ -36,7 +70,12 @@ fn start_log(log: &Log) -> Result<Target, Failure> {
     Ok(target)
 }
 
-async fn serve(options: &Options, site: crate::site::Site, target: Target) -> Answer {
+async fn serve(
+    options: &Options,
+    site: crate::site::Site,
+    target: Target,
+    signals: Signals,
+) -> Answer {
     let config = Arc::clone(&site.config);
     let quarantine = load::quarantine(&config)?;
     let unavailable = |error: std::io::Error| Failure::new(exit::UNAVAILABLE, error.to_string());
@@ -56,7 +95,7 @@ async fn serve(options: &Options, site: crate::site::Site, target: Target) -> An
     if let Some(metrics) = metrics {
         tokio::spawn(server::serve_metrics(Arc::clone(&server), metrics));
     }
-    let signals = tokio::spawn(signals(Arc::clone(&server), options.clone(), target));
+    let signals = tokio::spawn(signals.act(Arc::clone(&server), options.clone(), target));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     server.run(listeners).await;
     signals.abort();
@@ -70,26 +109,6 @@ fn recover(quarantine: Quarantine) {
         Ok(recovery) => tracing::info!(?recovery, "quarantine checked"),
         Err(error) => tracing::error!(%error, "the quarantine could not be checked"),
     });
-}
-
-async fn signals(server: Arc<Server>, options: Options, target: Target) {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        tracing::error!("signals cannot be caught");
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => reload(&server, &options, &target).await,
-        }
-    }
-    tracing::info!("stopping: mails under way are finished, no new session is taken");
-    server.stop();
 }
 
 /// A whole new site is built, then swapped; on any mistake the old one stays.

@@ -1,18 +1,21 @@
-//! A next hop of our own, for `try` and `bench`: it takes every mail, and keeps or counts it.
+//! A next hop of our own, for `try` and `bench`: it takes every mail, and keeps, counts or hands it on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::mail::Client;
+use crate::config::NextHop;
+use crate::mail::{Client, Envelope};
 use crate::smtp::Reply;
 use crate::smtp::body::{BodyReader, Finished};
 use crate::smtp::command::parse;
 use crate::smtp::inbound::{Inbound, Line};
+use crate::smtp::outbound::{Pool, Transaction, deliver};
 use crate::smtp::session::{Extensions, Rules, Session, Step};
 use crate::smtp::stream::Stream;
 
@@ -24,6 +27,10 @@ const MESSAGE_BYTES_MAX: u64 = 200 << 20;
 pub struct Sink {
     /// A Maildir to store them in.
     pub maildir: Option<PathBuf>,
+    /// A next hop to hand them on to: an empty relay, which looks at nothing.
+    pub next_hop: Option<NextHop>,
+    /// Connections to that next hop.
+    pub pool: Pool,
     /// Mails taken.
     pub taken: AtomicU64,
 }
@@ -73,9 +80,13 @@ async fn session(stream: Stream, sink: Arc<Sink>) {
                 if inbound.body(&mut reader, until, |_| true).await.is_err() {
                     return;
                 }
-                session.take_envelope();
+                let Some(envelope) = session.take_envelope() else { return };
                 let Finished::Whole(body) = reader.finish() else { return };
-                inbound.say(&sink.store(&body.octets));
+                let reply = match &sink.next_hop {
+                    None => sink.store(&body.octets),
+                    Some(next_hop) => sink.hand_on(next_hop, &envelope, body.octets).await,
+                };
+                inbound.say(&reply);
             }
         }
     }
@@ -83,6 +94,25 @@ async fn session(stream: Stream, sink: Arc<Sink>) {
 }
 
 impl Sink {
+    /// As the engine behind the queue does it, with nothing in between: 250 only after the next hop's.
+    async fn hand_on(&self, next_hop: &NextHop, envelope: &Envelope, octets: Bytes) -> Reply {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        let transaction = Transaction {
+            client: Some(&envelope.client).filter(|_| envelope.forwarded),
+            sender: &envelope.sender,
+            recipients: envelope.recipients.iter().map(|recipient| &recipient.path).collect(),
+            pieces: &[octets],
+        };
+        let until = Instant::now() + Duration::from_secs(90);
+        match deliver(&self.pool, next_hop, &transaction, until).await {
+            Ok(replies) => replies
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Reply::try_again("the next hop gave no reply")),
+            Err(trouble) => trouble.reply(next_hop, "relay"),
+        }
+    }
+
     fn store(&self, octets: &[u8]) -> Reply {
         let number = self.taken.fetch_add(1, Ordering::AcqRel);
         if let Some(maildir) = &self.maildir {

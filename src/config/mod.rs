@@ -17,6 +17,7 @@ mod build;
 mod check;
 mod cross;
 mod file;
+mod keys;
 mod load;
 mod mistakes;
 mod policies;

@@ -15,12 +15,13 @@ const NEAR: usize = 3;
 /// So much of the body's head and tail goes into the mark.
 const SAMPLE_BYTES: usize = 16 << 10;
 
-/// The mark of this mail at this listener: 16 hex digits.
+/// The mark of this mail at this listener: 16 hex digits. `place` is the listener's name and address: two programs of
+/// one host in a row are no loop.
 #[must_use]
-pub fn mark(hostname: &str, listener: &str, envelope: &Envelope, message: &Message) -> String {
+pub fn mark(hostname: &str, place: &str, envelope: &Envelope, message: &Message) -> String {
     let body = message.raw.get(message.body_start..).unwrap_or_default();
     let mut digest = Sha256::new();
-    for text in [hostname, listener, &envelope.sender.address] {
+    for text in [hostname, place, &envelope.sender.address] {
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text.as_bytes());
     }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::config::{Mode, NextHop};
+use crate::config::{Listener, ListenerMode, ListenerProtocol, Mode, NextHop};
 use crate::examine::Examined;
 use crate::explain;
 use crate::mail::{Client, Envelope, Path};
 use crate::policy::edit;
 use crate::policy::{Delivery, summary};
-use crate::quarantine::{Class, NewEntry, Quarantine, Stored, Trouble};
+use crate::quarantine::{Class, MailId, NewEntry, Quarantine, Stored, Trouble};
 use crate::smtp::Reply;
 use crate::smtp::outbound::Transaction;
 use crate::smtp::outbound::{Pool, Trouble as NextHopTrouble, What, deliver};
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub quarantined: Option<Stored>,
     /// What the next hops said of mails they took, once for each transaction.
     pub accepted: Vec<String>,
+    /// The codes of all their final replies, trouble with them as 4xx.
+    pub codes: Vec<u16>,
 }
 
 /// How one transaction is sent; the pass-through engine has one under way already.
@@ -91,10 +93,11 @@ impl Sender for ByPool<'_> {
 }
 
 impl Courier {
-    /// Carries out the plan of an examined mail.
+    /// Carries out the plan of an examined mail that came to `listener`.
     pub async fn carry_out<S: Sender>(
         &self,
         mode: Mode,
+        listener: &Listener,
         envelope: &Envelope,
         examined: &Examined,
         sender: &mut S,
@@ -105,11 +108,16 @@ impl Courier {
         {
             return Outcome::same(reply.clone(), count);
         }
-        let key = self.memory.key(envelope, &examined.report.message);
-        let known = self.memory.recall(&key);
+        let own_replies = listener.protocol == ListenerProtocol::Lmtp;
+        let message = &examined.report.message;
+        let known = match own_replies {
+            true => HashMap::new(),
+            false => self.memory.recall(&listener.name, envelope, message),
+        };
         let mut outcome = Outcome::default();
-        if !examined.plan.quarantine.is_empty() && !known.contains_key(QUARANTINED) {
-            match self.keep(envelope, examined).await {
+        let new = unkept(envelope, examined, &known);
+        if !new.is_empty() {
+            match self.quarantine.store(entry(envelope, examined, &new)).await {
                 Ok(stored) => outcome.quarantined = Some(stored),
                 Err(trouble) => {
                     return Outcome::same(
@@ -129,7 +137,12 @@ impl Courier {
             .into_iter()
             .map(|reply| reply.unwrap_or_else(|| Reply::try_again("no answer for this recipient")))
             .collect();
-        outcome.reply = Some(self.together(envelope, examined, &outcome));
+        let reply = if own_replies {
+            outcome.replies.first().cloned()
+        } else {
+            Some(self.together(listener, envelope, examined, &mut outcome).await)
+        };
+        outcome.reply = reply;
         outcome
     }
 
@@ -151,7 +164,9 @@ impl Courier {
                 envelope.recipients.get(index).map_or("", |recipient| recipient.address());
             if let (Some(reply), Some(slot)) = (known.get(address), replies.get_mut(index)) {
                 *slot = Some(reply.clone());
-                delivery.paths.retain(|path| path.address != address);
+                if !delivery.redirected {
+                    delivery.paths.retain(|path| path.address != address);
+                }
             }
         }
         delivery.recipients.retain(|&index| replies.get(index).is_some_and(Option::is_none));
@@ -174,60 +189,121 @@ impl Courier {
                 vec![trouble_reply(&trouble, next_hop, examined.id.as_str())]
             }
         };
-        let redirected = delivery.paths.len() < delivery.recipients.len();
+        outcome.codes.extend(answers.iter().map(|reply| reply.code));
         for (at, &index) in delivery.recipients.iter().enumerate() {
-            let answer =
-                if redirected { answers.first() } else { answers.get(at).or(answers.first()) };
+            let answer = if delivery.redirected {
+                answers.first()
+            } else {
+                answers.get(at).or(answers.first())
+            };
             if let Some(slot) = replies.get_mut(index) {
                 *slot = answer.cloned();
             }
         }
     }
 
-    async fn keep(&self, envelope: &Envelope, examined: &Examined) -> Result<Stored, Trouble> {
-        let entry = entry(envelope, examined);
-        self.quarantine.store(entry).await
-    }
-
     /// One reply for all recipients. A part that failed must neither be forgotten nor make the others get the mail
     /// twice, so what was reached is remembered for the client's next try.
-    fn together(&self, envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> Reply {
+    async fn together(
+        &self,
+        listener: &Listener,
+        envelope: &Envelope,
+        examined: &Examined,
+        outcome: &mut Outcome,
+    ) -> Reply {
         let message = &examined.report.message;
-        let replies = &outcome.replies;
-        let addresses = || envelope.recipients.iter().map(|recipient| recipient.address());
+        let replies = outcome.replies.clone();
         let some = |test: fn(&Reply) -> bool| replies.iter().find(|reply| test(reply));
-        let temporary = some(Reply::is_temporary);
-        let permanent = some(Reply::is_permanent);
-        let positive = some(Reply::is_positive);
-        if let Some(reply) = temporary {
-            if positive.is_some() || permanent.is_some() || outcome.quarantined.is_some() {
-                let key = memory::digest_of(envelope, message);
-                self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
-                self.memory.refuse(envelope, replies);
+        let (positive, permanent) = (some(Reply::is_positive), some(Reply::is_permanent));
+        let kept: &[usize] =
+            if outcome.quarantined.is_some() { &examined.plan.quarantine } else { &[] };
+        let after_queue = listener.mode == ListenerMode::AfterQueue;
+        if let Some(reply) = some(Reply::is_temporary) {
+            if positive.is_some() || permanent.is_some() || !kept.is_empty() {
+                self.memory.remember(&listener.name, envelope, message, &replies, kept);
+                self.memory.refuse(envelope, &replies);
             }
             return reply.clone();
         }
         match (positive, permanent) {
-            (Some(_), Some(_)) => {
-                let key = memory::digest_of(envelope, message);
-                self.memory.remember(&key, addresses().zip(replies), outcome.quarantined.is_some());
-                self.memory.refuse(envelope, replies);
+            (None, Some(reply)) => reply.clone(),
+            (Some(_), Some(_)) if after_queue && self.memory.refuse(envelope, &replies) => {
+                self.memory.remember(&listener.name, envelope, message, &replies, kept);
                 Reply::new(
                     451,
                     "4.3.0 Some recipients were refused; try again, and each is answered on its own",
                 )
             }
-            (None, Some(reply)) => reply.clone(),
+            (Some(_), Some(_)) => self.keep_refused(envelope, examined, outcome).await,
             _ => {
-                self.memory.forget(&self.memory.key(envelope, message));
-                best(replies)
+                self.memory.forget(&listener.name, envelope, message);
+                best(&replies)
             }
+        }
+    }
+
+    /// The next hop took the mail for some and refused others for good, and nobody can be told: the copies of the
+    /// refused are kept for the postmaster.
+    async fn keep_refused(
+        &self,
+        envelope: &Envelope,
+        examined: &Examined,
+        outcome: &mut Outcome,
+    ) -> Reply {
+        let mut entry = entry(envelope, examined, &examined.plan.quarantine);
+        match MailId::new() {
+            Ok(id) => entry.id = id,
+            Err(trouble) => return quarantine_trouble(&trouble, examined.id.as_str()),
+        }
+        let refused = |reply: &Reply| reply.is_permanent();
+        let each = || envelope.recipients.iter().zip(&outcome.replies);
+        let paths = |keep: bool| -> Vec<Path> {
+            each()
+                .filter(|(_, reply)| refused(reply) == keep)
+                .map(|(recipient, _)| recipient.path.clone())
+                .collect()
+        };
+        (entry.recipients, entry.delivered_recipients) = (paths(true), paths(false));
+        entry.class = Class::Other;
+        let why = outcome.replies.iter().find(|reply| refused(reply)).map(ToString::to_string);
+        entry
+            .header_lines
+            .push(format!("X-Amavis-Alert: refused by the next hop, {}", why.unwrap_or_default()));
+        match self.quarantine.store(entry).await {
+            Ok(stored) => {
+                tracing::warn!(
+                    id = examined.id.as_str(),
+                    file = stored.file,
+                    "the next hop refused some recipients; their copy is kept"
+                );
+                outcome.quarantined.get_or_insert(stored);
+                for reply in outcome.replies.iter_mut().filter(|reply| refused(reply)) {
+                    *reply = Reply::new(
+                        250,
+                        format!("2.7.0 Ok, quarantined, the next hop said: {reply}"),
+                    );
+                }
+                best(&outcome.replies)
+            }
+            Err(trouble) => quarantine_trouble(&trouble, examined.id.as_str()),
         }
     }
 }
 
-/// The key under which a quarantine entry is remembered among addresses; no address looks like it.
-const QUARANTINED: &str = "<quarantined>";
+/// The key under which a recipient's copy in the quarantine is remembered among addresses; no address looks like it.
+fn quarantined(address: &str) -> String {
+    format!("<quarantined> {address}")
+}
+
+/// Recipients whose copy must be kept and is not kept yet. That the copy of others is says nothing of theirs: Postfix
+/// sends a mail of many recipients in several transactions.
+fn unkept(envelope: &Envelope, examined: &Examined, known: &HashMap<String, Reply>) -> Vec<usize> {
+    let kept = |index: &usize| {
+        let recipient = envelope.recipients.get(*index);
+        recipient.is_some_and(|recipient| known.contains_key(&quarantined(recipient.address())))
+    };
+    examined.plan.quarantine.iter().copied().filter(|index| !kept(index)).collect()
+}
 
 /// A delivery's reply tells most; what was held back is added to it.
 fn best(replies: &[Reply]) -> Reply {
@@ -266,14 +342,13 @@ fn quarantine_trouble(trouble: &Trouble, id: &str) -> Reply {
     }
 }
 
-fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
+fn entry(envelope: &Envelope, examined: &Examined, recipients: &[usize]) -> NewEntry {
     let message = &examined.report.message;
     let text = |name: &str| explain::header_text(message, name);
     let path =
         |index: &usize| envelope.recipients.get(*index).map(|recipient| recipient.path.clone());
     let delivered = examined.plan.deliveries.iter().flat_map(|delivery| delivery.recipients.iter());
-    let decision =
-        examined.plan.quarantine.first().and_then(|&index| examined.decisions.get(index));
+    let decision = recipients.first().and_then(|&index| examined.decisions.get(index));
     let verdict = decision.map_or(crate::verdict::Verdict::Clean, |decision| decision.verdict);
     let mut lines = Vec::new();
     if let Some(decision) = decision {
@@ -287,7 +362,7 @@ fn entry(envelope: &Envelope, examined: &Examined) -> NewEntry {
         class: Class::of(verdict),
         verdict: verdict.as_str().to_owned(),
         sender: envelope.sender.clone(),
-        recipients: examined.plan.quarantine.iter().filter_map(path).collect(),
+        recipients: recipients.iter().filter_map(path).collect(),
         all_recipients: envelope
             .recipients
             .iter()

@@ -114,8 +114,14 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     if is_exe_ms(data) {
         add(EXE_MS);
     }
+    let text = is_text(data);
     let first = data.first().copied().unwrap_or(0);
     for (offset, magic, kind) in MAGIC {
+        // "CWS is the name of our shop" is a letter: these formats are never text from end to end.
+        let is_word = magic.iter().all(u8::is_ascii_graphic) || magic.last() == Some(&b' ');
+        if text && is_word && matches!(kind.class, "executable" | "archive") {
+            continue;
+        }
         let fits = match offset {
             0 => magic.first() == Some(&first) && data.starts_with(magic),
             _ => data.get(*offset..).is_some_and(|rest| rest.starts_with(magic)),
@@ -127,7 +133,6 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     if is_tar(data) {
         add(TAR);
     }
-    let text = is_text(data);
     if !text && has_zip_end(data) {
         add(ZIP);
     }
@@ -195,8 +200,10 @@ fn has_zip_end(data: &[u8]) -> bool {
 
 /// Text: no octet that text does not hold, in the first 8 KiB.
 fn is_text(data: &[u8]) -> bool {
+    let is_control = |octet: &u8| matches!(octet, 0..=6 | 14..=26 | 28..=31 | 127);
+    let tail = data.get(data.len().saturating_sub(8192)..).unwrap_or_default();
     let head = data.get(..data.len().min(8192)).unwrap_or_default();
-    !head.iter().any(|octet| matches!(octet, 0..=6 | 14..=26 | 28..=31 | 127))
+    !head.iter().chain(tail).any(is_control)
 }
 
 fn markup(start: &[u8]) -> Option<FileType> {
@@ -275,6 +282,15 @@ mod tests {
         check(b"From: a@b\nTo: c@d\n\nx", &["mail", "txt"]);
         check(b"PK\x03\x04\x14\0", &["zip"]);
         check(b"GIF89a\0PK\x03\x04\0PK\x05\x06", &["gif", "zip"]);
+    }
+
+    #[test]
+    fn a_letter_that_begins_like_a_container_is_a_letter() {
+        for start in ["FWS", "CWS", "ZOO ", "BZh", "MSCF", "EGGA", "070701", "x -lh"] {
+            check(format!("{start} is how this letter begins.\r\n").as_bytes(), &["txt"]);
+        }
+        check(b"FWS\x05\0\0\x01\0", &["swf"]);
+        check(b"BZh91AY&SY\x01\x02", &["bz2"]);
     }
 
     #[test]

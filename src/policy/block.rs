@@ -66,6 +66,10 @@ fn fold(text: &str) -> String {
     for (index, word) in text.split(' ').enumerate() {
         let width = word.chars().count();
         if index > 0 {
+            // A run of blanks has no place to fold at, so that only what fits a line is kept of it.
+            if word.is_empty() && column >= FOLD_AT {
+                continue;
+            }
             if column + 1 + width > FOLD_AT && column > 0 && !word.is_empty() {
                 out.push_str("\r\n");
                 column = 0;
@@ -181,5 +185,7 @@ mod tests {
         assert_eq!(comment_safe("x\r\nEvil: 1) (y"), "x??Evil:?1???y");
         assert!(!fold("X-Amavis-Alert: a\r\nEvil: 1\0").contains("\r\nEvil"));
         assert!(fold(&"a".repeat(5000)).len() <= 900);
+        let blanks = fold(&format!("X-A: a{}b{}", " ".repeat(5000), " ".repeat(5000)));
+        assert!(blanks.split("\r\n").all(|line| line.len() <= 998 && !line.trim().is_empty()));
     }
 }

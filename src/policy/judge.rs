@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{ListenerMode, Policy};
+use crate::filters::lists::Pattern;
 use crate::filters::{ListHit, Score, TableAction, Weight};
 use crate::mail::PartFlag;
 use crate::report::Report;
@@ -27,7 +28,7 @@ pub struct Decision {
     /// The entry of an allow list that lifted the spam verdict, if it mattered.
     pub allowed: Option<ListHit>,
     /// The refusal, in the words of the rule that asked for it.
-    pub reply: Option<Reply>,
+    pub reply: Option<OwnReply>,
 }
 
 /// One verdict that holds.
@@ -40,9 +41,18 @@ pub struct Reason {
     /// Why, for people.
     pub text: String,
     /// The words of its own refusal.
-    pub reply: Option<Reply>,
+    pub reply: Option<OwnReply>,
     /// A copy is kept, whatever the action.
     pub copy: bool,
+}
+
+/// A refusal in a rule's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnReply {
+    /// Of a Postfix table: it goes out word for word.
+    Table(Reply),
+    /// Of an attachment rule: the mail's id is added.
+    Rule(Reply),
 }
 
 /// Judges for one recipient.
@@ -59,7 +69,9 @@ pub fn judge(
     tables(report, policy, mode, &mut reasons);
     defects(report, policy, &mut reasons);
     missing(report, policy, &mut reasons);
-    let in_scope = |hit: &&ListHit| hit.scope.as_ref().is_none_or(|scope| fits(scope, recipient));
+    let in_scope = |hit: &&ListHit| {
+        hit.scope.as_ref().is_none_or(|scope| Pattern::parse(scope).fits(recipient))
+    };
     for hit in report.lists.iter().filter(|hit| hit.deny).filter(in_scope) {
         let text = format!("{} fits {} ({})", hit.address, hit.pattern, hit.source);
         reasons.push(reason(Verdict::Denied, policy.denied, text));
@@ -122,7 +134,8 @@ fn attachments(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &m
         let text = format!("{} ({}: {}, {})", hit.reason, hit.rule, hit.name, hit.source);
         let action = hit.action.unwrap_or(policy.banned);
         let mut reason = refused_with_copy(reason(Verdict::Banned, action, text), mode);
-        reason.reply = hit.reply.as_ref().map(|text| Reply::new(554, format!("5.7.0 {text}")));
+        let own = |text: &String| OwnReply::Rule(Reply::new(554, format!("5.7.0 {text}")));
+        reason.reply = hit.reply.as_ref().map(own);
         reasons.push(reason);
     }
 }
@@ -136,7 +149,8 @@ fn tables(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Ve
                 let action =
                     if mode == ListenerMode::PreQueue { Action::Reject } else { policy.banned };
                 let mut reason = reason(Verdict::Banned, action, text("refused"));
-                reason.reply = Some(Reply::new(*code, format!("{enhanced} {words}")));
+                let own = Reply::new(*code, format!("{enhanced} {words}"));
+                reason.reply = Some(OwnReply::Table(own));
                 reason.copy = action != Action::Reject || policy.banned == Action::Quarantine;
                 reasons.push(reason);
             }
@@ -230,18 +244,6 @@ fn spam(
         ));
     }
     reached(policy.spam.tag_at).is_some()
-}
-
-/// A scope is an address, a domain, `.domain`, or a glob with `*`.
-fn fits(scope: &str, address: &str) -> bool {
-    let (scope, address) = (scope.to_lowercase(), address.to_lowercase());
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    match scope.strip_prefix("*@").unwrap_or(&scope) {
-        exact if exact == address || exact == domain => true,
-        below => {
-            below.starts_with('.') && (domain.ends_with(below) || below.get(1..) == Some(domain))
-        }
-    }
 }
 
 #[cfg(test)]

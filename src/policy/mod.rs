@@ -12,6 +12,6 @@ mod plan;
 mod words;
 
 pub use choose::{Chooser, is_local};
-pub use judge::{Decision, Reason, judge};
+pub use judge::{Decision, OwnReply, Reason, judge};
 pub use plan::{Delivery, Identity, Plan, plan};
 pub use words::{reply_for, summary};

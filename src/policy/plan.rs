@@ -30,6 +30,8 @@ pub struct Identity<'a> {
     pub mark: &'a str,
     /// See [`crate::config::Config::local_domains`].
     pub local_domains: &'a [String],
+    /// Each recipient hears his own reply (LMTP), so that a refusal can be told beside a delivery.
+    pub own_replies: bool,
 }
 
 /// What is to be done about a mail.
@@ -56,6 +58,8 @@ pub struct Delivery {
     pub block: String,
     /// Sorted edits of the original.
     pub edits: Vec<Edit>,
+    /// A table sends it elsewhere: the first path stands for all recipients.
+    pub redirected: bool,
 }
 
 /// Plans for all recipients; `decisions` stand in the order of the envelope's recipients.
@@ -71,18 +75,20 @@ pub fn plan(
         plan.wait = Some(reply_for(report, decision, identity.id));
         return plan;
     }
-    let any_delivered = decisions.iter().any(|decision| decision.action.delivers());
-    let quarantined =
-        decisions.iter().any(|decision| decision.copy || held(decision, any_delivered));
+    // One reply for all: where others hear 2xx, nobody can hear of a refusal.
+    let any_taken = !identity.own_replies
+        && decisions
+            .iter()
+            .any(|decision| !matches!(decision.action, Action::Reject | Action::Bounce));
+    let quarantined = decisions.iter().any(|decision| decision.copy || held(decision, any_taken));
     for (index, (decision, recipient)) in decisions.iter().zip(&envelope.recipients).enumerate() {
-        let keep = decision.copy || held(decision, any_delivered);
+        let keep = decision.copy || held(decision, any_taken);
         if keep {
             plan.quarantine.push(index);
         }
         if !decision.action.delivers() {
             let refused = matches!(decision.action, Action::Reject | Action::Bounce);
-            // One reply for all: where others get the mail, nobody hears of this recipient's refusal.
-            let reply = if refused && any_delivered {
+            let reply = if refused && any_taken {
                 Reply::new(250, format!("2.7.0 Ok, quarantined, id={}", identity.id))
             } else {
                 reply_for(report, decision, identity.id)
@@ -105,6 +111,7 @@ pub fn plan(
                 paths: vec![recipient.path.clone()],
                 block,
                 edits,
+                redirected: false,
             }),
         }
     }
@@ -113,8 +120,8 @@ pub fn plan(
 }
 
 /// A refused recipient whose mail goes on to others cannot be told: his copy is kept instead.
-fn held(decision: &Decision, any_delivered: bool) -> bool {
-    matches!(decision.action, Action::Reject | Action::Bounce) && any_delivered
+fn held(decision: &Decision, any_taken: bool) -> bool {
+    matches!(decision.action, Action::Reject | Action::Bounce) && any_taken
 }
 
 fn edits(report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
@@ -144,7 +151,7 @@ fn edits(report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
         }
     }
     let prefix = &decision.policy.subject_prefix;
-    if decision.action == Action::Tag && local && !prefix.is_empty() {
+    if decision.action == Action::Tag && decision.spammy && local && !prefix.is_empty() {
         edits.extend(subject(report, prefix));
     }
     edits.sort();
@@ -207,8 +214,14 @@ fn redirect(report: &Report, plan: &mut Plan) {
         }
     }
     if let Some(target) = target {
+        // One address gets one mail, whatever its copies would have been for those it was written to.
+        let others: Vec<usize> =
+            plan.deliveries.iter().skip(1).flat_map(|other| other.recipients.clone()).collect();
+        plan.deliveries.truncate(1);
         for delivery in &mut plan.deliveries {
             delivery.paths = vec![target.clone()];
+            delivery.recipients.extend(&others);
+            delivery.redirected = true;
         }
     }
     if let Some(first) = plan.deliveries.first_mut() {
@@ -263,6 +276,7 @@ mod tests {
             date: "Mon, 23 Nov 2026 00:00:00 +0000",
             mark: "0123",
             local_domains,
+            own_replies: false,
         }
     }
 
@@ -317,6 +331,43 @@ mod tests {
         let reply = alone.replies[0].as_ref().unwrap();
         assert_eq!(reply.to_string(), "554 5.7.0 Reject, id=abcdefghijkl - spam");
         assert_eq!(alone.quarantine, [0]);
+    }
+
+    #[test]
+    fn a_redirected_mail_goes_once_to_its_new_address() {
+        let hit = |action| crate::filters::HeaderHit {
+            table: "header_checks",
+            source: crate::filters::Source { file: "x".into(), line: 1 },
+            action,
+            text: String::new(),
+            range: None,
+        };
+        let report = Report {
+            score: Some(Score(6000)),
+            headers: vec![
+                hit(TableAction::Redirect("new@x".into())),
+                hit(TableAction::Bcc("copy@x".into())),
+            ],
+            ..Report::default()
+        };
+        let recipients = [("a@x", policy(8000, "")), ("b@x", policy(8000, "[SPAM] "))];
+        let plan = planned(&report, &recipients, ListenerMode::AfterQueue, &[]);
+        let [delivery] = plan.deliveries.as_slice() else { panic!("{:?}", plan.deliveries) };
+        let paths: Vec<&str> = delivery.paths.iter().map(|path| path.address.as_str()).collect();
+        assert_eq!((paths.as_slice(), delivery.redirected), (&["new@x", "copy@x"][..], true));
+        assert_eq!(delivery.recipients, [0, 1]);
+    }
+
+    #[test]
+    fn a_refusal_beside_a_quarantined_copy_is_kept_instead() {
+        let report = Report { score: Some(Score(21_000)), ..Report::default() };
+        let strict = policy(8000, "");
+        let mut keeps = (*strict).clone();
+        keeps.spam.reject_at = None;
+        let recipients = [("a@x", strict), ("b@x", Arc::new(keeps))];
+        let plan = planned(&report, &recipients, ListenerMode::PreQueue, &[]);
+        assert!(plan.replies.iter().flatten().all(Reply::is_positive), "{:?}", plan.replies);
+        assert_eq!(plan.quarantine, [0, 1]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The words of a decision: replies as amavis gives them, so that log tools go on working.
 
-use super::judge::Decision;
+use super::judge::{Decision, OwnReply};
 use crate::report::Report;
 use crate::smtp::Reply;
 use crate::verdict::{Action, Verdict};
@@ -59,11 +59,8 @@ pub fn reply_for(report: &Report, decision: &Decision, id: &str) -> Reply {
     let what = summary(report, decision);
     match decision.action {
         Action::Reject | Action::Bounce => match &decision.reply {
-            Some(own) if report.headers.is_empty() => {
-                Reply::new(own.code, format!("{} (id={id})", own.text()))
-            }
-            // A Postfix table's text is the site's own; it goes out word for word.
-            Some(own) => own.clone(),
+            Some(OwnReply::Rule(own)) => Reply::new(own.code, format!("{} (id={id})", own.text())),
+            Some(OwnReply::Table(own)) => own.clone(),
             None => {
                 let enhanced =
                     if decision.verdict == Verdict::Malformed { "5.6.0" } else { "5.7.0" };

@@ -6,9 +6,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use super::{Trouble, schema};
 const GROUP_JOBS_MAX: usize = 512;
 const HISTORY_GROUP_MAX: usize = 256;
 const HISTORY_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Some 16 MiB at 4 kB a row; they pile up only when the disk does not answer.
+/// Some 16 MiB at 4 kB a row, and as many again while they are written; they pile up only when the disk does not answer.
 const HISTORY_WAITING_MAX: usize = 4096;
 
 /// Tells the job's asker how the commit went.
@@ -31,7 +31,8 @@ type Job = Box<dyn FnOnce(Result<&Connection, &rusqlite::Error>) -> Option<Answe
 
 enum Task {
     Job(Job),
-    History(Box<HistoryRow>),
+    /// History rows wait: the first, or enough of them for a group.
+    History,
     Flush(oneshot::Sender<()>),
 }
 
@@ -40,21 +41,29 @@ enum Task {
 pub(super) struct Writer {
     tasks: Option<Sender<Task>>,
     thread: Option<JoinHandle<()>>,
-    counts: Arc<Counts>,
+    history: Arc<History>,
 }
 
+/// Rows that wait for the writer. They do not go through its channel: to wake it for each row would cost more than to
+/// write the row.
 #[derive(Debug, Default)]
-struct Counts {
-    history_waiting: AtomicUsize,
-    history_lost: AtomicU64,
+struct History {
+    waiting: Mutex<Vec<HistoryRow>>,
+    lost: AtomicU64,
+}
+
+impl History {
+    fn waiting(&self) -> MutexGuard<'_, Vec<HistoryRow>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Writer {
     pub fn start(path: &Path) -> Result<Self, Trouble> {
         let connection = schema::connect(path)?;
         let (tasks, receiver) = mpsc::channel();
-        let counts = Arc::new(Counts::default());
-        let mut work = Work { connection, history: Vec::new(), counts: Arc::clone(&counts) };
+        let history = Arc::new(History::default());
+        let mut work = Work { connection, history: Arc::clone(&history) };
         let thread = std::thread::Builder::new()
             .name("quarantine-index".to_owned())
             .spawn(move || {
@@ -64,7 +73,7 @@ impl Writer {
                 }
             })
             .map_err(|e| Trouble::Index(format!("cannot start the writer: {e}")))?;
-        Ok(Self { tasks: Some(tasks), thread: Some(thread), counts })
+        Ok(Self { tasks: Some(tasks), thread: Some(thread), history })
     }
 
     /// Hands in a job; `deliver` gets its result once that is on the disk.
@@ -112,20 +121,30 @@ impl Writer {
 
     /// Takes a history row, or counts it as lost when too many wait already.
     pub fn record(&self, row: HistoryRow) {
-        if self.counts.history_waiting.fetch_add(1, Ordering::Relaxed) >= HISTORY_WAITING_MAX {
-            self.counts.history_waiting.fetch_sub(1, Ordering::Relaxed);
-            let lost = self.counts.history_lost.fetch_add(1, Ordering::Relaxed) + 1;
-            if lost.is_power_of_two() {
-                tracing::warn!(lost, "history rows lost: the database is too slow");
+        let waiting = {
+            let mut waiting = self.history.waiting();
+            if waiting.len() < HISTORY_WAITING_MAX {
+                waiting.push(row);
+                Some(waiting.len())
+            } else {
+                None
             }
-            return;
+        };
+        match waiting {
+            Some(1 | HISTORY_GROUP_MAX) => self.send(Task::History),
+            Some(_) => {}
+            None => {
+                let lost = self.history.lost.fetch_add(1, Ordering::Relaxed) + 1;
+                if lost.is_power_of_two() {
+                    tracing::warn!(lost, "history rows lost: the database is too slow");
+                }
+            }
         }
-        self.send(Task::History(Box::new(row)));
     }
 
     /// History rows that had no place, since the start.
     pub fn history_lost(&self) -> u64 {
-        self.counts.history_lost.load(Ordering::Relaxed)
+        self.history.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until all rows recorded so far are written.
@@ -185,13 +204,13 @@ fn lost() -> rusqlite::Error {
 
 struct Work {
     connection: Connection,
-    history: Vec<HistoryRow>,
-    counts: Arc<Counts>,
+    history: Arc<History>,
 }
 
 impl Work {
     fn run(&mut self, tasks: &Receiver<Task>) {
-        let mut history_due: Option<Instant> = None;
+        // Rows wait already if a job has just been broken off.
+        let mut history_due = self.history_due();
         loop {
             let first = match history_due {
                 None => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -203,14 +222,13 @@ impl Work {
             while let Some(task) = next {
                 match task {
                     Task::Job(job) => jobs.push(job),
-                    Task::History(row) => self.history.push(*row),
+                    Task::History => {}
                     Task::Flush(asker) => flushes.push(asker),
                 }
-                let full = jobs.len() >= GROUP_JOBS_MAX || self.history.len() >= HISTORY_GROUP_MAX;
-                next = if full { None } else { tasks.try_recv().ok() };
+                next = if jobs.len() < GROUP_JOBS_MAX { tasks.try_recv().ok() } else { None };
             }
             let due = history_due.is_some_and(|due| due <= Instant::now());
-            let history_now = self.history.len() >= HISTORY_GROUP_MAX || due || stop;
+            let history_now = self.history.waiting().len() >= HISTORY_GROUP_MAX || due || stop;
             if !jobs.is_empty() || !flushes.is_empty() || history_now {
                 self.commit(jobs);
                 history_due = None;
@@ -222,10 +240,13 @@ impl Work {
             if stop {
                 return;
             }
-            if !self.history.is_empty() {
-                history_due = history_due.or_else(|| Some(Instant::now() + HISTORY_WAIT_MAX));
-            }
+            history_due = history_due.or_else(|| self.history_due());
         }
+    }
+
+    /// Until when rows that wait now may wait for more of them.
+    fn history_due(&self) -> Option<Instant> {
+        (!self.history.waiting().is_empty()).then(|| Instant::now() + HISTORY_WAIT_MAX)
     }
 
     fn commit(&mut self, jobs: Vec<Job>) {
@@ -248,7 +269,7 @@ impl Work {
             let ended = transaction.is_autocommit();
             answers.extend(job(if ended { Err(&lost) } else { Ok(&transaction) }));
         }
-        let rows = std::mem::take(&mut self.history);
+        let rows = std::mem::take(&mut *self.history.waiting());
         let recorded = in_savepoint(&transaction, |connection| {
             rows.iter().try_for_each(|row| history::insert(connection, row))
         });
@@ -259,12 +280,10 @@ impl Work {
                 Err(error) => Err(error),
             });
         }
-        if let (Ok(()), Ok(())) = (&recorded, &committed) {
-            self.counts.history_waiting.fetch_sub(rows.len(), Ordering::Relaxed);
-        } else {
+        if recorded.is_err() || committed.is_err() {
             // They stay and are tried again; what comes when too many wait is counted as lost.
             tracing::error!(?recorded, ?committed, "history rows were not written");
-            self.history = rows;
+            self.history.waiting().splice(0..0, rows);
         }
     }
 }

@@ -43,11 +43,16 @@ impl Share {
         }
         taken.is_ok()
     }
+
+    /// Gives everything back: what was held is dropped, though its session may go on for long.
+    pub fn give_back(&mut self) {
+        self.budget.left.fetch_add(std::mem::take(&mut self.held), Ordering::AcqRel);
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.left.fetch_add(self.held, Ordering::AcqRel);
+        self.give_back();
     }
 }
 
@@ -63,5 +68,9 @@ mod tests {
         assert!(!two.grow_to(21) && two.grow_to(20));
         drop(one);
         assert!(two.grow_to(100) && !two.grow_to(101));
+        two.give_back();
+        assert!(budget.share().grow_to(100), "while the session lives on");
+        drop(two);
+        assert!(!budget.share().grow_to(101), "nothing comes back twice");
     }
 }

@@ -195,6 +195,9 @@ impl Connection<'_> {
             .inbound
             .body(&mut reader, until, |octets| {
                 room = room && share.grow_to(octets);
+                if !room {
+                    share.give_back();
+                }
                 room
             })
             .await;
@@ -215,6 +218,7 @@ impl Connection<'_> {
         match body {
             Ok(body) => self.mail(&site, Arc::new(envelope), body, received, share).await,
             Err(reply) => {
+                tracing::info!(listener = &*self.listener.name, from = envelope.sender.address, %reply, "mail not taken");
                 self.reset_upstream().await;
                 self.answer(&vec![reply.clone(); envelope.recipients.len()], &reply);
                 true
@@ -250,13 +254,16 @@ impl Connection<'_> {
             slots: &self.server.slots,
             memory: &self.server.courier.memory,
         };
-        let examined = examine(site, question).await;
+        let mut examined = examine(site, question).await;
         let alive = self.inbound.is_there();
         let outcome = match &examined {
             // Whoever is gone comes again: what we deliver now would arrive twice (RFC 1047).
             Ok(_) if !alive => None,
             Ok(examined) => Some(self.carry_out(site, &envelope, examined, received).await),
-            Err(reply) => Some(Outcome::same(reply.clone(), envelope.recipients.len())),
+            Err(reply) => {
+                tracing::warn!(listener = &*self.listener.name, from = envelope.sender.address, %reply, "mail not taken");
+                Some(Outcome::same(reply.clone(), envelope.recipients.len()))
+            }
         };
         self.reset_upstream().await;
         metrics.in_flight.get_or_create(&label).dec();
@@ -271,7 +278,7 @@ impl Connection<'_> {
         let reply = outcome.reply.clone().unwrap_or_else(|| Reply::try_again("no reply"));
         self.answer(&outcome.replies, &reply);
         let flushed = self.inbound.flush().await;
-        if let Ok(examined) = &examined {
+        if let Ok(examined) = &mut examined {
             self.record(site, &envelope, examined, &outcome, received.elapsed());
         }
         flushed
@@ -289,11 +296,11 @@ impl Connection<'_> {
         match &mut self.upstream {
             None => {
                 let mut sender = store_and_forward::sender(courier, self.listener, deadline);
-                courier.carry_out(mode, envelope, examined, &mut sender).await
+                courier.carry_out(mode, self.listener, envelope, examined, &mut sender).await
             }
             Some(upstream) => {
                 upstream.deadline = deadline;
-                courier.carry_out(mode, envelope, examined, upstream).await
+                courier.carry_out(mode, self.listener, envelope, examined, upstream).await
             }
         }
     }
@@ -313,7 +320,7 @@ impl Connection<'_> {
         &self,
         site: &Site,
         envelope: &Envelope,
-        examined: &Examined,
+        examined: &mut Examined,
         outcome: &Outcome,
         took: Duration,
     ) {
@@ -360,8 +367,8 @@ impl Connection<'_> {
                 action: text("action"),
             })
             .inc();
-        for reply in &outcome.replies {
-            let class = format!("{}xx", reply.code / 100);
+        for code in &outcome.codes {
+            let class = format!("{}xx", code / 100);
             metrics
                 .next_hop_replies
                 .get_or_create(&ClassLabels { listener: listener.clone(), class })
@@ -385,8 +392,9 @@ impl Connection<'_> {
     }
 }
 
-fn history(envelope: &Envelope, examined: &Examined, outcome: &Outcome) -> HistoryRow {
-    let mut facts = examined.facts.clone();
+/// The facts move into the row: nothing needs them after it.
+fn history(envelope: &Envelope, examined: &mut Examined, outcome: &Outcome) -> HistoryRow {
+    let mut facts = std::mem::take(&mut examined.facts);
     let text = |key: &str| facts.get(key).and_then(|value| value.as_str()).unwrap_or("").to_owned();
     let (verdict, action) = (text("verdict"), text("action"));
     if let Some(object) = facts.as_object_mut() {

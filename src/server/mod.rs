@@ -43,7 +43,9 @@ pub struct Server {
     /// Mails inspected at once.
     pub slots: Semaphore,
     /// Sessions at once.
-    pub sessions: Arc<Semaphore>,
+    pub sessions: Semaphore,
+    /// Permits of `sessions` altogether; a reload does not change them.
+    sessions_max: u32,
     /// Memory of bodies.
     pub budget: Arc<Budget>,
     /// Counters.
@@ -107,6 +109,7 @@ impl Server {
     #[must_use]
     pub fn new(site: Site, quarantine: Quarantine, journal: Journal) -> Arc<Self> {
         let limits = site.config.limits.clone();
+        let sessions_max = u32::try_from(limits.connections.max(1)).unwrap_or(u32::MAX);
         Arc::new(Self {
             courier: Courier {
                 pool: Arc::new(Pool::default()),
@@ -114,7 +117,8 @@ impl Server {
                 memory: Arc::new(Memory::default()),
             },
             slots: Semaphore::new(limits.concurrency.max(1)),
-            sessions: Arc::new(Semaphore::new(limits.connections.max(1))),
+            sessions: Semaphore::new(sessions_max as usize),
+            sessions_max,
             budget: Arc::new(Budget::new(BODIES_BYTES_MAX)),
             metrics: Metrics::default(),
             journal: ArcSwap::from_pointee(journal),
@@ -131,9 +135,8 @@ impl Server {
         }
         let chores = tokio::spawn(Arc::clone(self).chores());
         while accepting.join_next().await.is_some() {}
-        let everyone =
-            u32::try_from(self.site.load().config.limits.connections.max(1)).unwrap_or(u32::MAX);
-        if tokio::time::timeout(DRAIN, self.sessions.acquire_many(everyone)).await.is_err() {
+        if tokio::time::timeout(DRAIN, self.sessions.acquire_many(self.sessions_max)).await.is_err()
+        {
             tracing::warn!("sessions were still open at the end; their mail stays with the client");
         }
         chores.abort();
@@ -165,6 +168,10 @@ impl Server {
             || old.config.database != site.config.database
         {
             restart.push("quarantine.store and database.url".to_owned());
+        }
+        let log = |config: &Config| (config.log.target.clone(), config.log.level.clone());
+        if log(&old.config) != log(&site.config) {
+            restart.push("log.target and log.level".to_owned());
         }
         if old.config.metrics != site.config.metrics {
             restart.push("metrics.listen".to_owned());
@@ -207,16 +214,16 @@ impl Server {
         self.metrics.connections.get_or_create(&label).inc();
         let allowed = matches!(listener.listen, Address::Unix(_))
             || listener.allow.iter().any(|network| network.contains(&peer));
-        let refusal = if !allowed {
-            Some(Reply::new(554, "5.7.1 Access denied"))
-        } else {
-            self.sessions.try_acquire().is_err().then(Reply::too_busy)
+        let permit = self.sessions.try_acquire();
+        let refusal = match (allowed, &permit) {
+            (false, _) => Some(Reply::new(554, "5.7.1 Access denied")),
+            (true, Err(_)) => Some(Reply::too_busy()),
+            (true, Ok(_)) => None,
         };
         if let Some(reply) = refusal {
             self.journal.load().session(&name, peer, &reply);
             return connection::refuse(stream, &reply).await;
         }
-        let Ok(_permit) = self.sessions.acquire().await else { return };
         self.metrics.connections_active.get_or_create(&label).inc();
         let listener: Listener = listener.clone();
         drop(site);

@@ -20,6 +20,8 @@ pub struct Upstream<'a> {
     connection: Option<Connection>,
     /// MAIL was accepted there, and no RSET or body followed.
     open: bool,
+    /// XFORWARD was told there, and nothing has ended what it holds for.
+    told: bool,
     /// Recipients accepted there.
     accepted: Vec<Path>,
     /// Until when the next answer must come.
@@ -29,7 +31,15 @@ pub struct Upstream<'a> {
 impl<'a> Upstream<'a> {
     /// Not connected yet.
     pub fn new(pool: &'a Pool, next_hop: &'a NextHop, deadline: Instant) -> Self {
-        Self { pool, next_hop, connection: None, open: false, accepted: Vec::new(), deadline }
+        Self {
+            pool,
+            next_hop,
+            connection: None,
+            open: false,
+            told: false,
+            accepted: Vec::new(),
+            deadline,
+        }
     }
 
     /// Connects if need be; gives what can be offered to the client.
@@ -46,6 +56,8 @@ impl<'a> Upstream<'a> {
     /// MAIL. The reply comes back word for word; trouble of ours is 4xx.
     pub async fn mail(&mut self, client: Option<&Client>, sender: &Path) -> Reply {
         self.reset().await;
+        // What was said since the last answer is the announcement that the connection ends, or a mistake of theirs.
+        self.connection.take_if(|connection| !connection.is_quiet());
         let mut outcome = self.try_mail(client, sender).await;
         let stale = match &outcome {
             Err(trouble) => matches!(trouble.what, What::Closed | What::Io(_)),
@@ -78,6 +90,7 @@ impl<'a> Upstream<'a> {
             return Err(Trouble { stage: Stage::Connect, what: What::Closed });
         };
         if let Some(client) = client {
+            self.told = true;
             connection.xforward(client, deadline).await?;
         }
         let line = line(b"MAIL FROM:", sender, connection);
@@ -102,10 +115,11 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    /// Undoes a transaction that is open there.
+    /// Undoes a transaction that is open there, and what XFORWARD told for one: it must not hold for the next mail.
     pub async fn reset(&mut self) {
         self.accepted.clear();
-        if !std::mem::take(&mut self.open) {
+        let open = std::mem::take(&mut self.open);
+        if !(std::mem::take(&mut self.told) || open) {
             return;
         }
         let deadline = self.deadline;
@@ -145,6 +159,7 @@ impl<'a> Upstream<'a> {
         }
         connection.body(pieces, deadline).await?;
         let reply = connection.reply(Stage::AfterDot, deadline).await?;
+        self.told = false;
         connection.mails += 1;
         if reply.code == 421 {
             self.connection = None;
@@ -158,6 +173,16 @@ fn line(verb: &[u8], path: &Path, connection: &Connection) -> Vec<u8> {
     line.extend_from_slice(&argument_for(path, &connection.offer));
     line.extend_from_slice(b"\r\n");
     line
+}
+
+/// The connection had ended before DATA was answered.
+fn is_gone(trouble: &Trouble) -> bool {
+    let ended = match &trouble.what {
+        What::Closed | What::Io(_) => true,
+        What::Refused(reply) => reply.code == 421,
+        What::Timeout | What::BadReply(_) => false,
+    };
+    ended && trouble.stage == Stage::Data
 }
 
 impl Sender for Upstream<'_> {
@@ -183,10 +208,18 @@ impl Sender for Upstream<'_> {
             if sent.is_err() {
                 self.connection = None;
             }
-            return sent.map(|reply| vec![reply; count]);
+            match sent {
+                // A client that took long for its body finds the connection closed meanwhile; nothing of it has left.
+                Err(trouble) if is_gone(&trouble) => {}
+                sent => return sent.map(|reply| vec![reply; count]),
+            }
         }
-        // Recipients get different mails: each group needs a transaction of its own.
+        // Recipients get different mails: each group needs a transaction of its own. Ours goes back to the pool first, so
+        // that no session waits for a second connection while it holds one.
         self.reset().await;
+        if let Some(connection) = self.connection.take() {
+            self.pool.give_back(self.next_hop, connection).await;
+        }
         let mut by_pool =
             ByPool { pool: self.pool, next_hop: self.next_hop, deadline: self.deadline };
         by_pool.send(client, sender, delivery, pieces).await

@@ -122,6 +122,9 @@ pub enum BadReply {
     /// Not `NNN text`.
     #[error("what the next hop said is no SMTP reply")]
     Garbage,
+    /// A reply to nothing that was asked.
+    #[error("the next hop spoke before it was asked")]
+    Early,
     /// More or longer lines than a reply may have.
     #[error("the next hop's reply is too long")]
     TooLong,

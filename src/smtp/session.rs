@@ -193,8 +193,9 @@ impl Session {
     }
 
     fn mail(&mut self, mail: MailCommand) -> Step {
-        if self.protocol.is_none() {
-            return Step::Say(Reply::new(503, "5.5.1 Say EHLO first"));
+        // Postfix and amavisd take a MAIL without any greeting, and small scripts rely on it.
+        if self.protocol.is_none() && self.rules.lmtp {
+            return Step::Say(Reply::new(503, "5.5.1 Say LHLO first"));
         }
         if self.transaction.is_some() {
             return Step::Say(Reply::new(503, "5.5.1 A transaction is under way"));
@@ -353,8 +354,19 @@ mod tests {
             "MAIL FROM:<c@b>",
             "DATA",
         ];
-        assert_eq!(play(&mut s, &lines), [503, 250, 503, 503, 250, 503, 554]);
+        assert_eq!(play(&mut s, &lines), [250, 250, 503, 503, 250, 503, 554]);
         assert_eq!(play(&mut s, &["RCPT TO:<c@d>", "RSET", "DATA", "QUIT"]), [250, 250, 503, 221]);
+    }
+
+    #[test]
+    fn only_lmtp_needs_a_greeting() {
+        assert_eq!(play(&mut session(), &["MAIL FROM:<a@b>"]), [250]);
+        let mut lmtp = session();
+        lmtp.rules.lmtp = true;
+        assert_eq!(
+            play(&mut lmtp, &["MAIL FROM:<a@b>", "LHLO x", "MAIL FROM:<a@b>"]),
+            [503, 250, 250]
+        );
     }
 
     #[test]

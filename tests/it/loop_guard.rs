@@ -45,3 +45,39 @@ fn a_listener_that_is_its_own_next_hop_ends_the_loop() {
         wait_at_most(Duration::from_secs(10), || (tamis.get("/livez").0 == 200).then_some(()));
     assert!(alive.is_some(), "it lives on");
 }
+
+/// The fault of a missing `content_filter=`: what takes the mail back hands it to the filter again. The second filter
+/// stands for it here: it adds a Received field, as Postfix does, and its next hop is the first filter.
+#[test]
+fn a_mail_that_comes_back_over_another_server_is_refused_with_the_reason() {
+    let other = Setup::to(crate::support::free_port()).prepare();
+    let first = Setup::to(other.after_queue()).start();
+    let mut other = other;
+    let unused = format!("next_hop = \"smtp://127.0.0.1:{}\"", other_next_hop(&other));
+    let back = format!("next_hop = \"smtp://127.0.0.1:{}\"", first.after_queue());
+    other.write(&other.configuration().replace(&unused, &back));
+    other.launch();
+    let heard = deliver(first.after_queue(), FROM, &[BOB], &mails::clean(&mails::mark("back")));
+    assert!(heard.is("554 5.4.6"), "{heard:?}");
+    assert!(
+        format!("{heard:?}").contains("content_filter="),
+        "the reply names the fault: {heard:?}"
+    );
+}
+
+/// The next hop as the configuration has it.
+fn other_next_hop(tamis: &crate::support::tamis::Tamis) -> String {
+    let text = tamis.configuration();
+    let (_, rest) = text.split_once("next_hop = \"smtp://127.0.0.1:").expect("a next hop");
+    rest.split('"').next().expect("its end").to_owned()
+}
+
+#[test]
+fn two_filters_in_a_row_are_no_loop() {
+    let sink = Sink::start();
+    let second = Setup::to(sink.port).start();
+    let first = Setup::to(second.after_queue()).start();
+    let heard = deliver(first.after_queue(), FROM, &[BOB], &mails::clean(&mails::mark("row")));
+    assert!(heard.is("250"), "{heard:?}");
+    assert_eq!(sink.count(), 1);
+}

@@ -13,14 +13,17 @@
 
 mod corpus_relay;
 mod corpus_scan;
+mod disagreement;
 mod disk_is_full;
 mod endpoints;
 mod house;
 mod kill_nine;
 mod lifecycle;
+mod lmtp;
 mod loop_guard;
 mod next_hop_faults;
 mod no_file_for_a_passing_mail;
+mod partial;
 mod postfix_after_queue;
 mod postfix_pre_queue;
 mod release;

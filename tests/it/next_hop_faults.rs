@@ -236,6 +236,107 @@ fn at(case: &Value, stages: &[&str]) -> bool {
 }
 
 #[test]
+fn what_the_next_hop_says_before_the_dot_is_no_yes_to_it() {
+    let sink = Sink::faulty(Fault {
+        stage: "data".to_owned(),
+        reply: Some(b"354 Go on\r\n250 2.0.0 Ok: queued as NOTHING".to_vec()),
+        ..Fault::default()
+    });
+    let tamis = Setup::to(sink.port).limits(LIMITS).start();
+    for port in [tamis.after_queue(), tamis.pre_queue()] {
+        let told = send(port, &mails::mark("early"));
+        assert_eq!((told.outcome.code() / 100, sink.count()), (4, 0), "{:?}", told.outcome);
+    }
+}
+
+#[test]
+fn a_reply_that_is_neither_yes_nor_no_is_trouble() {
+    for stage in ["mail", "rcpt", "data_end"] {
+        let sink = Sink::faulty(Fault {
+            stage: stage.to_owned(),
+            reply: Some(b"354 what".to_vec()),
+            ..Fault::default()
+        });
+        let tamis = Setup::to(sink.port).limits(LIMITS).start();
+        for port in [tamis.after_queue(), tamis.pre_queue()] {
+            let told = send(port, &mails::mark("neither"));
+            assert_eq!(told.outcome.code() / 100, 4, "{stage}: {:?}", told.outcome);
+            assert!(told.recipients.iter().all(|heard| heard.code() / 100 != 3), "{stage}");
+        }
+    }
+}
+
+#[test]
+fn what_was_told_of_one_client_does_not_hold_for_the_next_mail() {
+    let sink = Sink::faulty(Fault {
+        stage: "mail".to_owned(),
+        reply: Some(b"550 5.7.1 not you".to_vec()),
+        ..Fault::default()
+    });
+    let tamis = Setup::to(sink.port).start();
+    let mut client = Client::greeted(tamis.pre_queue());
+    client.says("XFORWARD NAME=bad.example ADDR=192.0.2.1", "250");
+    client.says("MAIL FROM:<a@example.org>", "550");
+    client.says("RSET", "250");
+    sink.misbehave(Fault::default());
+    client.says("MAIL FROM:<b@example.org>", "250");
+    let lines = sink.lines();
+    let at = |start: &[u8]| lines.iter().rposition(|line| line.starts_with(start));
+    assert!(at(b"XFORWARD") < at(b"RSET") && at(b"RSET") < at(b"MAIL FROM:<b"), "{lines:?}");
+}
+
+/// A next hop that takes MAIL and RCPT, and closes before DATA the first time. It gives how many mails it took.
+fn closes_once(listener: &std::net::TcpListener) -> usize {
+    use std::io::{BufRead, BufReader, Write};
+    let mut taken = 0;
+    for nth in 0..2 {
+        let (mut stream, _) = listener.accept().unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        stream.write_all(b"220 next ESMTP\r\n").unwrap();
+        let mut content = false;
+        for line in reader.lines().map_while(Result::ok) {
+            let reply: &[u8] = match line.as_str() {
+                "." if content => {
+                    (content, taken) = (false, taken + 1);
+                    b"250 2.0.0 Ok\r\n"
+                }
+                _ if content => continue,
+                "QUIT" => break,
+                "DATA" => {
+                    content = true;
+                    b"354 go on\r\n"
+                }
+                _ => b"250 2.0.0 Ok\r\n",
+            };
+            stream.write_all(reply).unwrap();
+            if nth == 0 && line.starts_with("RCPT") {
+                break;
+            }
+        }
+        if taken > 0 {
+            break;
+        }
+    }
+    taken
+}
+
+#[test]
+fn a_connection_that_ended_while_the_body_came_is_replaced() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let next_hop = std::thread::spawn(move || closes_once(&listener));
+    let tamis = Setup::to(port).start();
+    let heard = crate::support::client::deliver(
+        tamis.pre_queue(),
+        "a@example.org",
+        &["b@lab.example"],
+        &mails::clean(&mails::mark("slow-body")),
+    );
+    assert!(heard.is("250"), "{heard:?}");
+    assert_eq!(next_hop.join().unwrap(), 1);
+}
+
+#[test]
 fn a_next_hop_that_is_away_or_refuses_us_is_our_trouble() {
     run(|case| at(case, &["connect", "banner", "ehlo"]) && !hangs(case));
 }

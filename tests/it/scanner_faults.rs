@@ -177,3 +177,23 @@ fn clamd_finds_what_only_it_can_know() {
     }
     assert_eq!(sink.count(), 0);
 }
+
+#[test]
+fn a_mail_that_only_its_own_scan_fails_on_does_not_wait_for_ever() {
+    let sink = Sink::start();
+    let clamd = FalseClamd::start(Manner::Clean);
+    let tamis = Setup::to(sink.port).clamd(&clamd.address()).start();
+    let poison = mails::clean(&mails::mark("poison"));
+    for code in ["451", "451", "250 2.7.0"] {
+        clamd.behave(Manner::Clean);
+        let good = mails::clean(&mails::mark("good"));
+        // After a failed try the scanner rests for a moment.
+        let passed = crate::support::wait_at_most(std::time::Duration::from_secs(10), || {
+            deliver(tamis.after_queue(), FROM, &[BOB], &good).is("250").then_some(())
+        });
+        assert!(passed.is_some(), "others pass");
+        clamd.behave(Manner::ClosesInStream);
+        let heard = deliver(tamis.after_queue(), FROM, &[BOB], &poison);
+        assert!(heard.is(code), "wanted {code}, heard {heard:?}");
+    }
+}

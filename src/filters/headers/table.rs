@@ -250,6 +250,15 @@ impl Reader {
         if let Some(what) = mistake.filter(|_| !result.is_empty()) {
             self.warn(line, at, format!("{what}; the rule does nothing"), action_hint(&what));
         }
+        if matches!(parse_action(result), Ok(Some(TableAction::Filter(_)))) {
+            let hint = "leave FILTER in the tables of Postfix itself";
+            self.warn(
+                line,
+                at,
+                "FILTER does nothing here: the mail is in a content filter already",
+                hint,
+            );
+        }
         self.steps.push(Step::Rule { pattern, template, line: line.line });
     }
 

@@ -1,6 +1,6 @@
 //! Patterns that are ready to run, and which of them are worth running on a text.
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::literals;
@@ -13,6 +13,9 @@ const COMPILED_MAX: usize = 32 << 20;
 const NESTING_MAX: u32 = 200;
 /// With fewer patterns on a text, running them one by one is faster.
 const PREFILTER_FROM: usize = 4;
+/// Literals of so many octets together become a full table of transitions, the fastest form: a state for each octet at
+/// most, and some 256 octets of memory for each state. More literals are left to the crate, which saves memory.
+const TABLE_OCTETS_MAX: usize = 40_000;
 
 /// A pattern.
 #[derive(Debug)]
@@ -100,7 +103,11 @@ impl TextRules {
             sifted += 1;
         }
         // A prefilter that cannot be built only costs time.
-        let Ok(prefilter) = AhoCorasick::builder().ascii_case_insensitive(true).build(&all) else {
+        let octets: usize = all.iter().map(|literal| literal.len()).sum();
+        let kind = (octets <= TABLE_OCTETS_MAX).then_some(AhoCorasickKind::DFA);
+        let Ok(prefilter) =
+            AhoCorasick::builder().kind(kind).ascii_case_insensitive(true).build(&all)
+        else {
             return none;
         };
         self.prefilter = Some(prefilter);

@@ -242,25 +242,25 @@ fn html_text(html: &str) -> String {
 /// Cuts a text into paragraphs: an empty line ends one, any other white space is one blank.
 fn paragraphs(text: &str, out: &mut Segments) {
     let mut paragraph = Vec::with_capacity(512);
-    let mut line_ends = 0_usize;
-    let mut blank = false;
-    let mut utf8 = [0; 4];
-    for letter in text.chars() {
-        if letter.is_whitespace() {
-            line_ends += usize::from(letter == '\n');
-            blank = true;
-            continue;
+    let mut rest = text;
+    loop {
+        let behind = rest.trim_start();
+        let blank = rest.get(..rest.len() - behind.len()).unwrap_or_default();
+        if behind.is_empty() {
+            break;
         }
-        if blank {
+        if !blank.is_empty() {
+            let line_ends = memchr::memchr_iter(b'\n', blank.as_bytes()).take(2).count();
             if line_ends >= 2 || paragraph.len() >= PARAGRAPH_MAX {
                 finish(&mut paragraph, out);
             } else if !paragraph.is_empty() {
                 paragraph.push(b' ');
             }
-            blank = false;
-            line_ends = 0;
         }
-        paragraph.extend_from_slice(letter.encode_utf8(&mut utf8).as_bytes());
+        let end = behind.find(char::is_whitespace).unwrap_or(behind.len());
+        let (word, tail) = behind.split_at_checked(end).unwrap_or((behind, ""));
+        paragraph.extend_from_slice(word.as_bytes());
+        rest = tail;
     }
     finish(&mut paragraph, out);
 }

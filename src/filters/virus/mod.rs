@@ -82,6 +82,12 @@ impl Scanners {
         self.builtin.as_ref()
     }
 
+    /// True if there are scanners outside this program.
+    #[must_use]
+    pub fn has_outside(&self) -> bool {
+        !self.clamds.is_empty()
+    }
+
     /// Asks every scanner outside this program, side by side, about the whole message and each decoded part.
     ///
     /// Cannot fail: a scanner without an answer is in [`Outcome::not_run`].

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::NextHop;
 use crate::mail::Client;
-use crate::smtp::reply::ReplyReader;
+use crate::smtp::reply::{BadReply, ReplyReader};
 use crate::smtp::session::Extensions;
 use crate::smtp::stream::Stream;
 use crate::smtp::{Reply, body, xforward};
@@ -87,7 +87,7 @@ pub enum What {
     Closed,
     /// It said something that is no reply.
     #[error("{0}")]
-    BadReply(#[from] crate::smtp::reply::BadReply),
+    BadReply(#[from] BadReply),
     /// It refused at a stage where the mail cannot be the reason.
     #[error("it said {0}")]
     Refused(Reply),
@@ -238,6 +238,10 @@ impl Connection {
                 .map_err(|bad| Trouble { stage, what: bad.into() })?;
             self.input.drain(..used);
             if let Some(reply) = reply {
+                // 3xx asks for more, which only DATA has: taken for an answer it would be neither yes nor no.
+                if (300..400).contains(&reply.code) && stage != Stage::Data {
+                    return Err(Trouble { stage, what: BadReply::Garbage.into() });
+                }
                 return Ok(reply);
             }
             self.input.reserve(4096);
@@ -290,6 +294,10 @@ impl Connection {
         let last = wire.pop().unwrap_or_default();
         let tail_from = wire.len().saturating_sub(WIRE_TOGETHER);
         let (head, tail) = wire.split_at(tail_from);
+        // What is said before the dot is no answer to it, and must never be taken for one.
+        if !self.is_quiet() {
+            return Err(Trouble { stage: Stage::Body, what: BadReply::Early.into() });
+        }
         self.write(head, Stage::Body, deadline).await?;
         let mut tail = tail.to_vec();
         tail.push(last);

@@ -99,14 +99,25 @@ async fn attempt(
         return Err(Trouble { stage: Stage::Data, what: What::Refused(data) });
     }
     connection.body(transaction.pieces, deadline).await?;
-    let last = if lmtp { None } else { Some(connection.reply(Stage::AfterDot, deadline).await?) };
+    let (mut clean, mut heard) = (true, false);
+    let mut last: Option<Reply> = None;
     for reply in replies.iter_mut().filter(|reply| reply.is_positive()) {
         *reply = match &last {
-            Some(last) => last.clone(),
-            None => connection.reply(Stage::AfterDot, deadline).await?,
+            Some(last) => Reply::clone(last),
+            None => match connection.reply(Stage::AfterDot, deadline).await {
+                Ok(reply) => reply,
+                // LMTP: whoever was answered before has the mail, and must not get it again with the others.
+                Err(trouble) if lmtp && heard => {
+                    clean = false;
+                    Reply::new(451, format!("4.4.2 {trouble}"))
+                }
+                Err(trouble) => return Err(trouble),
+            },
         };
+        heard = true;
+        last = (!lmtp || !clean).then(|| reply.clone());
     }
-    let clean = replies.iter().all(|reply| reply.code != 421);
+    clean &= replies.iter().all(|reply| reply.code != 421);
     Ok((replies, clean))
 }
 
@@ -180,9 +191,11 @@ async fn ask_in_turn(
 pub fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply> {
     let asks = |word: &str| has_parameter(&transaction.sender.argument, word);
     if !offer.utf8 && asks("SMTPUTF8") {
-        let ascii = |path: &&Path| path.argument.is_ascii();
-        if !(ascii(&transaction.sender) && transaction.recipients.iter().all(ascii)) {
-            return Some(Reply::new(553, "5.6.7 SMTPUTF8 is not supported by the next hop"));
+        let writable = |path: &&Path| path.argument.is_ascii() || ascii_address(path).is_some();
+        let addresses =
+            writable(&transaction.sender) && transaction.recipients.iter().all(writable);
+        if !addresses || !is_header_ascii(transaction.pieces) {
+            return Some(Reply::new(550, "5.6.7 SMTPUTF8 is not supported by the next hop"));
         }
     }
     if !offer.eight_bit
@@ -194,12 +207,34 @@ pub fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply>
     None
 }
 
+/// The address with its domain in A-labels (RFC 5890), where only the domain is not ASCII.
+fn ascii_address(path: &Path) -> Option<String> {
+    let (local, domain) = path.address.rsplit_once('@')?;
+    let domain = idna::domain_to_ascii(domain).ok().filter(|domain| !domain.is_empty())?;
+    local.is_ascii().then(|| format!("{local}@{domain}"))
+}
+
+/// True if the header section, which may span pieces, has ASCII only.
+fn is_header_ascii(pieces: &[Bytes]) -> bool {
+    for piece in pieces {
+        let end = memchr::memmem::find(piece, b"\r\n\r\n");
+        let header = piece.get(..end.unwrap_or(piece.len())).unwrap_or_default();
+        if !header.is_ascii() {
+            return false;
+        }
+        if end.is_some() {
+            return true;
+        }
+    }
+    true
+}
+
 fn has_parameter(argument: &[u8], word: &str) -> bool {
     argument.split(|&octet| octet == b' ').any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// The argument of MAIL or RCPT for a next hop: octet for octet as it came, without those parameters that the next hop
-/// does not know.
+/// does not know, and with the domain in A-labels for one without SMTPUTF8.
 #[must_use]
 pub fn argument_for(path: &Path, offer: &Offer) -> Vec<u8> {
     let unknown = |word: &[u8]| {
@@ -216,10 +251,14 @@ pub fn argument_for(path: &Path, offer: &Offer) -> Vec<u8> {
     let end = path_end(&path.argument);
     let (address, parameters) =
         path.argument.split_at_checked(end).unwrap_or((&path.argument, &[]));
-    if !parameters.split(|&octet| octet == b' ').any(unknown) {
+    let known = !parameters.split(|&octet| octet == b' ').any(unknown);
+    if known && (offer.utf8 || address.is_ascii()) {
         return path.argument.clone();
     }
-    let mut argument = address.to_vec();
+    let mut argument = match ascii_address(path).filter(|_| !offer.utf8 && !address.is_ascii()) {
+        Some(address) => format!("<{address}>").into_bytes(),
+        None => address.to_vec(),
+    };
     for word in
         parameters.split(|&octet| octet == b' ').filter(|word| !word.is_empty() && !unknown(word))
     {
@@ -274,11 +313,64 @@ mod tests {
     }
 
     #[test]
+    fn an_international_domain_is_written_in_a_labels_for_a_next_hop_without_smtputf8() {
+        let path = |address: &str| Path {
+            argument: format!("<{address}> SMTPUTF8").into_bytes(),
+            address: address.to_owned(),
+        };
+        let old = Offer { eight_bit: true, ..Offer::default() };
+        let domain = path("joe@b\u{fc}cher.example");
+        assert_eq!(argument_for(&domain, &old), b"<joe@xn--bcher-kva.example>");
+        let refusal = |sender: &Path, message: &'static str| {
+            let pieces = [Bytes::from_static(b"X: y\r\n"), Bytes::from_static(message.as_bytes())];
+            let transaction =
+                Transaction { client: None, sender, recipients: vec![&domain], pieces: &pieces };
+            impossible(&old, &transaction).map(|reply| reply.code)
+        };
+        assert_eq!(refusal(&domain, "Subject: x\r\n\r\n\u{fc}"), None);
+        assert_eq!(refusal(&domain, "Subject: \u{fc}\r\n\r\n"), Some(550));
+        assert_eq!(refusal(&path("jo\u{eb}@example.org"), "Subject: x\r\n\r\n"), Some(550));
+    }
+
+    #[test]
     fn parameters_a_next_hop_does_not_know_are_left_out() {
         let none = Offer::default();
         assert_eq!(argument("<a@b> SIZE=1 BODY=8BITMIME RET=FULL", &none), "<a@b>");
         assert_eq!(argument("<\"a b\"@c> NOTIFY=NEVER", &none), "<\"a b\"@c>");
         let size = Offer { size: true, ..Offer::default() };
         assert_eq!(argument("<a@b> BODY=7BIT SIZE=1", &size), "<a@b> SIZE=1");
+    }
+
+    #[tokio::test]
+    async fn an_lmtp_answer_that_is_lost_does_not_undo_the_ones_before() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut piece = [0u8; 4096];
+            // Banner, LHLO, MAIL, RCPT, RCPT, DATA, and the first of two answers.
+            for reply in ["220 x", "250 x", "250 x", "250 x", "250 x", "354 x", "250 first has it"]
+            {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
+                if reply != "250 first has it" {
+                    assert!(stream.read(&mut piece).await.unwrap() > 0);
+                }
+            }
+        });
+        let next_hop = NextHop { lmtp: true, address: crate::config::Address::Tcp(address) };
+        let path = |text: &str| Path { argument: text.as_bytes().to_vec(), address: String::new() };
+        let (sender, one, two) = (path("<s@x>"), path("<a@x>"), path("<b@x>"));
+        let transaction = Transaction {
+            client: None,
+            sender: &sender,
+            recipients: vec![&one, &two],
+            pieces: &[Bytes::from_static(b"A: b\r\n\r\nc\r\n")],
+        };
+        let until = Instant::now() + std::time::Duration::from_secs(10);
+        let replies = deliver(&Pool::default(), &next_hop, &transaction, until).await.unwrap();
+        server.await.unwrap();
+        let codes: Vec<u16> = replies.iter().map(|reply| reply.code).collect();
+        assert_eq!(codes, [250, 451]);
     }
 }

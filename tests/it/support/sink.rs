@@ -402,16 +402,14 @@ fn data(stream: &TcpStream, reader: &mut impl BufRead, state: &State, mail: &mut
     }
     let done = std::mem::take(mail);
     let fault = state.fault("data_end");
-    if fault.as_ref().is_none_or(|fault| fault.store) {
-        lock(&state.taken).push(done);
-        return answer(stream, state, "data_end", b"250 2.0.0 Ok: queued as SINK\r\n");
-    }
-    let then = answer(stream, state, "data_end", b"250 2.0.0 Ok: queued as SINK\r\n");
-    // What was answered with success is taken, although the answer was odd.
-    if fault.is_some_and(|fault| {
-        fault.repeat.is_some() || fault.reply.is_some_and(|reply| reply.starts_with(b"2"))
-    }) {
+    // What is answered with success is taken, although the answer is odd; and before the answer, for whoever hears it
+    // looks at once.
+    let taken = fault.as_ref().is_none_or(|fault| {
+        let yes = fault.reply.as_ref().is_some_and(|reply| reply.starts_with(b"2"));
+        fault.store || fault.repeat.is_some() || yes
+    });
+    if taken {
         lock(&state.taken).push(done);
     }
-    then
+    answer(stream, state, "data_end", b"250 2.0.0 Ok: queued as SINK\r\n")
 }

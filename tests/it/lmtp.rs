@@ -1,0 +1,50 @@
+//! LMTP: a reply for each recipient (RFC 2033).
+
+use crate::support::client::Client;
+use crate::support::mails;
+use crate::support::sink::Sink;
+use crate::support::tamis::Setup;
+
+const POLICIES: &str = r#"
+[policy.strict]
+extends = "inbound"
+recipients = ["strict@lab.example"]
+banned = "reject"
+[policy.lenient]
+extends = "inbound"
+recipients = ["lenient@lab.example"]
+attachments = []
+"#;
+
+#[test]
+fn each_recipient_hears_what_became_of_his_copy() {
+    let sink = Sink::start();
+    let mut setup = Setup::to(sink.port).more(POLICIES);
+    setup.listener = "protocol = \"lmtp\"".to_owned();
+    let mut tamis = setup.prepare();
+    // Before the queue there is no LMTP: the sender speaks SMTP with Postfix.
+    let text = tamis.configuration();
+    let (head, tail) = text.rsplit_once("protocol = \"lmtp\"").expect("two listeners");
+    tamis.write(&format!("{head}{tail}"));
+    tamis.launch();
+    let mut client = Client::connect(tamis.after_queue());
+    client.wants("220");
+    for (line, want) in [
+        ("EHLO x", "502"),
+        ("LHLO client.example.org", "250"),
+        ("DATA", "503"),
+        ("MAIL FROM:<alice@sender.example>", "250"),
+        ("RCPT TO:<strict@lab.example>", "250"),
+        ("RCPT TO:<lenient@lab.example>", "250"),
+        ("RCPT TO:<bob@lab.example>", "250"),
+        ("DATA", "354"),
+    ] {
+        client.says(line, want);
+    }
+    let mail = mails::with_file(&mails::mark("lmtp"), "a.zip", &mails::zip("x.exe", b"nothing"));
+    client.send(&crate::support::client::stuffed(&mail)).unwrap();
+    for want in ["554 5.7.0", "250 2.0.0", "250 2.7.0"] {
+        client.wants(want);
+    }
+    assert_eq!(sink.count(), 1, "one recipient got it");
+}
