@@ -35,6 +35,13 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"BZh", of("bz2", "archive", "application/x-bzip2")),
     (0, b"\xfd7zXZ\0", of("xz", "archive", "application/x-xz")),
     (0, b"\x28\xb5\x2f\xfd", of("zst", "archive", "application/zstd")),
+    (0, b"\x5d\0\0", of("lzma", "archive", "application/x-lzma")),
+    (
+        0,
+        b"(This file must be converted with BinHex",
+        of("hqx", "archive", "application/mac-binhex40"),
+    ),
+    (0, b"=ybegin ", of("yenc", "archive", "application/x-yencode")),
     (0, b"\x04\x22\x4d\x18", of("lz4", "archive", "application/x-lz4")),
     (0, b"LZIP", of("lz", "archive", "application/x-lzip")),
     (0, b"\x89LZO\0\r\n\x1a\n", of("lzo", "archive", "application/x-lzop")),

@@ -20,7 +20,7 @@ pub(super) struct Split {
     pub(super) preamble: Range<usize>,
     /// The parts, headers and all, without the line end that belongs to the delimiter.
     pub(super) parts: Vec<Range<usize>>,
-    /// What stands behind the closing delimiter.
+    /// What stands behind the first closing delimiter, be it parts for others or not.
     pub(super) epilogue: Range<usize>,
     /// True if the closing delimiter is there.
     pub(super) closed: bool,
@@ -75,8 +75,10 @@ pub(super) fn split(body: &[u8], boundary: &[u8], manner: Manner, parts_max: usi
             return split;
         }
         if found.closing {
+            if !split.closed {
+                split.epilogue = found.end..body.len();
+            }
             split.closed = true;
-            split.epilogue = found.end..body.len();
         } else {
             split.reopened |= split.closed;
             open = Some(found.end);
@@ -84,7 +86,9 @@ pub(super) fn split(body: &[u8], boundary: &[u8], manner: Manner, parts_max: usi
     }
     if let Some(start) = open {
         split.parts.push(start..body.len());
-        split.epilogue = body.len()..body.len();
+        if !split.closed {
+            split.epilogue = body.len()..body.len();
+        }
         split.closed = split.closed && !split.reopened;
     }
     split
@@ -181,7 +185,8 @@ mod tests {
         check("--x\na\n--x--", Strict, "", &["a"], "");
         check("--x\ra\r--x--\r", Strict, "", &["a"], "");
         assert!(!check("--x\na\n", Strict, "", &["a\n"], "").closed);
-        assert!(check("--x--\n--x\na", Strict, "", &["a"], "").reopened);
+        assert!(check("--x--\n--x\na", Strict, "", &["a"], "--x\na").reopened);
+        check("--x\na\n--x--\nb\n--x--\n", Strict, "", &["a"], "b\n--x--\n");
         check("--x\n--x\n--x--", Strict, "", &["", ""], "");
         check("nothing", Strict, "nothing", &[], "");
     }

@@ -182,6 +182,46 @@ fn more_names_than_are_kept_are_a_limit() {
 }
 
 #[test]
+fn a_multipart_without_any_delimiter_is_opened_as_the_file_it_is() {
+    let zip =
+        "PK\u{3}\u{4}\u{14}\0\0\0\0\0\0\0\0\0\0\0\0\0\u{2}\0\0\0\u{2}\0\0\0\u{5}\0\0\0a.exehi";
+    let got = message(&format!("Content-Type: multipart/invalid; boundary=b\n\n{zip}"));
+    assert!(got.parts.iter().any(|part| part.names == ["a.exe"]), "{:?}", paths(&got));
+    let got = message("Content-Type: multipart/mixed\n\nbegin 644 b.exe\n#0V%T\n`\nend\n");
+    assert!(got.parts.iter().any(|part| part.names == ["b.exe"]), "{:?}", paths(&got));
+}
+
+#[test]
+fn what_is_packed_and_not_unpacked_here_is_said() {
+    for data in [
+        "(This file must be converted with BinHex 4.0)\n\n:#R*:",
+        "=ybegin line=128 size=1\n",
+        "]\0\0\u{10}\0",
+    ] {
+        let got = message(&format!("Content-Type: application/octet-stream\n\n{data}"));
+        assert!(got.parts[0].flags.contains(&crate::mail::PartFlag::Unscannable), "{data:?}");
+    }
+}
+
+#[test]
+fn what_stands_between_two_closing_delimiters_is_seen() {
+    let got = message(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhi\n--b--\nContent-Type: a/b; name=x.exe\n\nhi\n--b--\n",
+    );
+    assert!(paths(&got).contains(&"0/epilogue/text"), "{:?}", paths(&got));
+}
+
+#[test]
+fn prose_beside_a_pasted_header_is_no_broken_header() {
+    let got =
+        message("Subject: x\n\nyou wrote:\nContent-Type: text/plain\nno field at all\n\nhi\n");
+    assert!(paths(&got).contains(&"1/text"), "{:?}", paths(&got));
+    assert!(!codes(&got).contains(&DefectCode::HeaderLineWithoutColon));
+    let got = message("Subject: x\nno field at all\nContent-Type: text/plain\n\nhi\n");
+    assert!(codes(&got).contains(&DefectCode::HeaderLineWithoutColon));
+}
+
+#[test]
 fn a_form_feed_behind_the_delimiter_hides_no_part() {
     let got = message(
         "Content-Type: multipart/mixed; boundary=b\n\n--b\x0c\nContent-Type: a/b; name=x.exe\n\nhi\n--b--\n",

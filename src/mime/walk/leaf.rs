@@ -24,7 +24,9 @@ const MESSAGE_LINKS_MAX: usize = 10_000;
 pub(super) fn is_prose(octets: &[u8]) -> bool {
     const PROSE_BYTES_MAX: usize = 2_000;
     const WORD_BYTES_MAX: usize = 60;
+    let is_text = |octet: &u8| octet.is_ascii_whitespace() || !octet.is_ascii_control();
     octets.len() <= PROSE_BYTES_MAX
+        && octets.iter().all(is_text)
         && octets.split(u8::is_ascii_whitespace).all(|word| word.len() <= WORD_BYTES_MAX)
         && memmem::find(octets, b"begin ").is_none()
         && find_mime_field(octets).is_none()
@@ -65,6 +67,21 @@ impl Walk {
             digest.update(b"\0");
         }
         self.opened.insert(digest.finalize().into())
+    }
+
+    /// A multipart in which no delimiter stands: readers take it for a file or a text.
+    pub(super) fn unsplit(&mut self, index: usize, body: &Bytes, prefix: &str) {
+        self.set_data(index, body.clone());
+        if body.trim_ascii().is_empty() || is_prose(body) {
+            return;
+        }
+        self.collect_links(index);
+        self.look_into_text(index, body, true);
+        let names =
+            self.message.parts.get(index).map(|part| part.names.clone()).unwrap_or_default();
+        if self.opens_first(index) {
+            self.look_inside(index, &names, prefix, 0);
+        }
     }
 
     pub(super) fn leaf(

@@ -165,7 +165,17 @@ impl Walk {
         let (path, prefix) = entity.place.paths(&reading.structure);
         // Another reading has the same header, whose oddities are noted already.
         let fresh = entity.reading.is_none();
-        for (code, detail) in section.odd.iter().chain(&facts.odd).filter(|_| fresh) {
+        // A text in which something like a header stands need not be one: prose is no broken header.
+        let guessed = matches!(&entity.place, Place::At(path) if path.ends_with("/text"));
+        let prose = |code: DefectCode| {
+            guessed
+                && matches!(
+                    code,
+                    DefectCode::HeaderLineWithoutColon | DefectCode::LeadingContinuation
+                )
+        };
+        let odd = section.odd.iter().chain(&facts.odd);
+        for (code, detail) in odd.filter(|(code, _)| fresh && !prose(*code)) {
             self.odd_header(*code, &path, detail, entity.parent.is_some());
         }
         let index = self.message.parts.len();
@@ -301,8 +311,7 @@ impl Walk {
         }
         if split.parts.is_empty() {
             // Nothing to split: what stands there is looked at as it stands.
-            self.set_data(index, body.clone());
-            self.outside(index, body, "body");
+            self.unsplit(index, body, prefix);
             return;
         }
         if split.too_many {
@@ -343,9 +352,7 @@ impl Walk {
         if leaf::is_prose(octets) {
             return;
         }
-        if what != "body" {
-            self.note(DefectCode::ContentOutsideParts, &path, what);
-        }
+        self.note(DefectCode::ContentOutsideParts, &path, what);
         self.push_packed(index, Vec::new(), octets.clone(), what, true);
     }
 
