@@ -118,7 +118,8 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     let first = data.first().copied().unwrap_or(0);
     for (offset, magic, kind) in MAGIC {
         // "CWS is the name of our shop" is a letter: these formats are never text from end to end.
-        let is_word = magic.iter().all(u8::is_ascii_graphic) || magic.last() == Some(&b' ');
+        let printable = magic.iter().all(|octet| matches!(octet, b' '..=b'~'));
+        let is_word = printable && magic.len() <= 6;
         if text && is_word && matches!(kind.class, "executable" | "archive") {
             continue;
         }
