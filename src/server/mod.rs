@@ -242,6 +242,10 @@ impl Server {
             if count.is_multiple_of(12) {
                 site.scanners.probe().await;
             }
+            // What was too young to be removed at the start, and what other processes left behind since.
+            if count % 720 == 12 {
+                self.mend_quarantine().await;
+            }
             if count.is_multiple_of(720) {
                 self.clean_quarantine(&site.config).await;
             }
@@ -257,6 +261,15 @@ impl Server {
             let lost = self.courier.quarantine.history_lost();
             self.metrics.history_lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
             count += 1;
+        }
+    }
+
+    async fn mend_quarantine(&self) {
+        let quarantine = self.courier.quarantine.clone();
+        match tokio::task::spawn_blocking(move || quarantine.recover()).await {
+            Ok(Ok(recovery)) => tracing::debug!(?recovery, "quarantine checked"),
+            Ok(Err(error)) => tracing::warn!(%error, "the quarantine could not be checked"),
+            Err(error) => tracing::warn!(%error, "the quarantine could not be checked"),
         }
     }
 
