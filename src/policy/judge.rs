@@ -247,12 +247,13 @@ fn spam(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::Thresholds;
     use crate::filters::{HeaderHit, NotRun, Source, VirusHit};
     use crate::mail::{Defect, DefectCode, Message};
 
+    /// The shipped policy, in short.
     pub(crate) fn policy() -> Policy {
         Policy {
             name: "inbound".into(),

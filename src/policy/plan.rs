@@ -245,26 +245,10 @@ mod tests {
     use crate::verdict::Verdict;
 
     fn policy(quarantine_at: i32, prefix: &str) -> Arc<Policy> {
-        Arc::new(Policy {
-            name: "p".into(),
-            recipients: vec![],
-            virus: Action::Quarantine,
-            banned: Action::Quarantine,
-            ambiguous: Action::Quarantine,
-            incomplete: Action::Quarantine,
-            encrypted: Action::Tag,
-            over_limits: Action::Quarantine,
-            malformed: Action::Tag,
-            denied: Action::Quarantine,
-            spam: Thresholds {
-                tag_at: Some(Score(5000)),
-                quarantine_at: Some(Score(quarantine_at)),
-                reject_at: Some(Score(20_000)),
-            },
-            subject_prefix: prefix.into(),
-            attachments: vec![],
-            attachment_rules: vec![],
-        })
+        let mut policy = crate::policy::judge::tests::policy();
+        policy.spam.quarantine_at = Some(Score(quarantine_at));
+        policy.subject_prefix = prefix.into();
+        Arc::new(policy)
     }
 
     fn identity(local_domains: &[String]) -> Identity<'_> {
