@@ -107,9 +107,50 @@ pub enum PartFlag {
     Embedded,
     /// It carries macros.
     Macro,
+    /// It carries macros that run when it is opened.
+    AutoRun,
+    /// It carries an embedded object: a file or a program inside a document.
+    Object,
+    /// It fetches something from elsewhere when it is opened: a template, a picture, an object.
+    Remote,
+    /// It carries a script: JavaScript in a PDF, a picture or a page.
+    Script,
+    /// It starts a program or opens a file when it is opened.
+    Launch,
+    /// It was made by a script, or by a data address, out of text.
+    Smuggled,
+    /// It was opened with a password that was found there.
+    Decrypted(PasswordSource),
+}
+
+/// Where a password was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PasswordSource {
+    /// In a text of the mail.
+    Body,
+    /// In its Subject.
+    Subject,
+    /// In the name of a file.
+    Name,
+    /// In the configuration.
+    Configured,
 }
 
 impl PartFlag {
+    /// The flags that rules can ask for.
+    pub const ASKABLE: [Self; 10] = [
+        Self::Encrypted,
+        Self::Unscannable,
+        Self::Embedded,
+        Self::Macro,
+        Self::AutoRun,
+        Self::Object,
+        Self::Remote,
+        Self::Script,
+        Self::Launch,
+        Self::Smuggled,
+    ];
+
     /// The name as rules and JSON write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -118,6 +159,16 @@ impl PartFlag {
             Self::Unscannable => "unscannable",
             Self::Embedded => "embedded",
             Self::Macro => "macro",
+            Self::AutoRun => "auto-run",
+            Self::Object => "object",
+            Self::Remote => "remote",
+            Self::Script => "script",
+            Self::Launch => "launch",
+            Self::Smuggled => "smuggled",
+            Self::Decrypted(PasswordSource::Body) => "decrypted-with=body",
+            Self::Decrypted(PasswordSource::Subject) => "decrypted-with=subject",
+            Self::Decrypted(PasswordSource::Name) => "decrypted-with=name",
+            Self::Decrypted(PasswordSource::Configured) => "decrypted-with=configured",
         }
     }
 }

@@ -8,4 +8,4 @@ mod message;
 
 pub use defect::{Defect, DefectCode};
 pub use envelope::{Client, Envelope, Path, Protocol, Recipient};
-pub use message::{FileType, HeaderField, Link, Message, Part, PartFlag, PartKind};
+pub use message::{FileType, HeaderField, Link, Message, Part, PartFlag, PartKind, PasswordSource};

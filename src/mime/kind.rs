@@ -190,7 +190,7 @@ fn is_tar(data: &[u8]) -> bool {
     if header.first() == Some(&0) {
         return false;
     }
-    super::archive::tar_checksum_fits(header)
+    super::container::tar_checksum_fits(header)
 }
 
 /// The end record of a zip near the end, whatever stands before the zip.

@@ -5,9 +5,9 @@
 //! mail differ (two boundaries, two transfer encodings, …) every plausible reading is decoded: the first one as the
 //! part itself, the others as further children whose path ends in `readingN`.
 
-mod archive;
 mod budget;
 mod charset;
+mod container;
 mod facts;
 mod field;
 mod header;

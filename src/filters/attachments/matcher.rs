@@ -167,16 +167,10 @@ fn extension(name: &str) -> Option<String> {
 }
 
 pub(super) fn flag(name: &str) -> Result<PartFlag, (String, String)> {
-    use PartFlag::{Embedded, Encrypted, Macro, Unscannable};
-    [Encrypted, Unscannable, Embedded, Macro]
-        .into_iter()
-        .find(|flag| flag.as_str() == name)
-        .ok_or_else(|| {
-            (
-                format!("'is:{name}' is not known"),
-                "write encrypted, unscannable, embedded or macro".to_owned(),
-            )
-        })
+    PartFlag::ASKABLE.into_iter().find(|flag| flag.as_str() == name).ok_or_else(|| {
+        let known = PartFlag::ASKABLE.map(PartFlag::as_str).join(", ");
+        (format!("'is:{name}' is not known"), format!("write one of {known}"))
+    })
 }
 
 /// A type that is nearly a class is a slip of the pen; other unknown types cannot be told from rare ones.

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Entity, Packed, Place, Walk, Work};
 use crate::mail::{DefectCode, Link, Part, PartFlag, PartKind};
-use crate::mime::archive::{self, Container};
+use crate::mime::container::{self, Ask, Container};
 use crate::mime::header::LineEnds;
 use crate::mime::transfer::{self, Encoding};
 use crate::mime::{charset, header, html, kind, links};
@@ -174,12 +174,16 @@ impl Walk {
             (None, false) => return,
         };
         let path = part.path.clone();
+        self.add_links(&path, found);
+    }
+
+    fn add_links(&mut self, path: &str, found: Vec<(String, Option<String>)>) {
         for (url, text) in found {
             if self.message.links.len() >= MESSAGE_LINKS_MAX {
                 return;
             }
             if self.seen_links.insert(url.clone()) {
-                self.message.links.push(Link { url, part: path.clone(), text });
+                self.message.links.push(Link { url, part: path.to_owned(), text });
             }
         }
     }
@@ -291,7 +295,6 @@ impl Walk {
         if data.is_empty() {
             return;
         }
-        ole_facts(part);
         let types = part.types.clone();
         let is_member = part.kind == PartKind::Member;
         let by_name = names.iter().any(|name| {
@@ -314,17 +317,20 @@ impl Walk {
         }
         for container in containers {
             let name = names.first().map(String::as_str);
-            let opened = archive::open(container, &data, name, &mut self.budget);
+            let budget = &mut self.budget;
+            let ask = Ask { data: &data, name, passwords: &[], budget };
+            let opened = container::open(container, ask);
             self.take_members(index, opened, archive_depth + 1);
         }
     }
 
-    fn take_members(&mut self, index: usize, opened: archive::Opened, archive_depth: usize) {
+    fn take_members(&mut self, index: usize, opened: container::Opened, archive_depth: usize) {
         let path = self.path_of(index);
         let depth = self.depth_of(index) + 1;
         for code in opened.odd {
             self.note(code, &path, "");
         }
+        self.add_links(&path, opened.links);
         let macros = opened.members.iter().flat_map(|member| &member.names).any(|name| {
             let name = name.to_ascii_lowercase();
             name.ends_with("vbaproject.bin")
@@ -363,20 +369,6 @@ fn html_links(text: &str) -> Vec<(String, Option<String>)> {
     let mut found = page.links;
     found.extend(links::in_text(&page.text).into_iter().map(|url| (url, None)));
     found
-}
-
-/// What an OLE file tells without being opened: its directory names are UTF-16.
-fn ole_facts(part: &mut Part) {
-    if !part.types.iter().any(|kind| kind.short == "doc") {
-        return;
-    }
-    let wide = |name: &str| name.bytes().flat_map(|octet| [octet, 0]).collect::<Vec<u8>>();
-    if memmem::find(&part.data, &wide("_VBA_PROJECT")).is_some() {
-        part.flags.push(PartFlag::Macro);
-    }
-    if memmem::find(&part.data, &wide("EncryptedPackage")).is_some() {
-        part.flags.push(PartFlag::Encrypted);
-    }
 }
 
 /// A name for a path: no control characters, not too long; a number if there is none.

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use super::inflate::inflate;
-use super::{Member, Opened, name_text, u16_at};
+use super::{Ask, Member, Opened, name_text, u16_at};
 use crate::mail::DefectCode;
-use crate::mime::budget::Budget;
 
 /// Members that are also given one by one, not only joined.
 const SINGLES_MAX: usize = 16;
 
-pub(super) fn open(data: &Bytes, name: Option<&str>, budget: &mut Budget, opened: &mut Opened) {
+pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
+    let Ask { data, name, budget, .. } = ask;
     let mut rest: &[u8] = data;
     let mut whole = Member::default();
     let mut joined = Vec::new();
@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::mime::Limits;
+    use crate::mime::container::{Container, try_open};
 
     fn pack(data: &[u8], name: &str) -> Vec<u8> {
         let mut writer = GzBuilder::new().filename(name).write(Vec::new(), Compression::default());
@@ -103,9 +104,7 @@ mod tests {
     }
 
     fn opened(data: Vec<u8>, name: Option<&str>, limits: &Limits) -> Opened {
-        let mut opened = Opened::default();
-        open(&data.into(), name, &mut Budget::new(limits), &mut opened);
-        opened
+        try_open(Container::Gzip, data, name, limits)
     }
 
     #[test]

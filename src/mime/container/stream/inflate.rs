@@ -10,16 +10,16 @@ const KEPT_BYTES: usize = 64 << 10;
 
 /// What came out.
 #[derive(Debug)]
-pub(super) struct Inflated {
-    pub(super) data: Vec<u8>,
+pub(in crate::mime::container) struct Inflated {
+    pub(in crate::mime::container) data: Vec<u8>,
     /// Packed octets that were read.
-    pub(super) consumed: usize,
+    pub(in crate::mime::container) consumed: usize,
     /// `BadArchive` if it broke off, or the limit that stopped it.
-    pub(super) odd: Option<DefectCode>,
+    pub(in crate::mime::container) odd: Option<DefectCode>,
 }
 
 /// Unpacks a raw deflate stream at the start of `packed`.
-pub(super) fn inflate(packed: &[u8], budget: &mut Budget) -> Inflated {
+pub(in crate::mime::container) fn inflate(packed: &[u8], budget: &mut Budget) -> Inflated {
     let mut stream = Decompress::new(false);
     let mut data = Vec::new();
     let mut step = vec![0; STEP_BYTES.min(packed.len().saturating_mul(8).max(1024))];

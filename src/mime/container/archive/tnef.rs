@@ -1,8 +1,6 @@
 //! TNEF (`winmail.dat`): the attachments and their names, short and long.
 
-use bytes::Bytes;
-
-use super::{Member, Opened, name_text, u16_at, u32_at};
+use super::{Ask, Member, Opened, name_text, u16_at, u32_at};
 use crate::mail::DefectCode;
 use crate::mime::budget::Budget;
 
@@ -20,7 +18,8 @@ const NAMES: [u16; 3] = [0x3707, 0x3704, 0x3001];
 const TEXT_8BIT: u16 = 0x001e;
 const TEXT_UTF16: u16 = 0x001f;
 
-pub(super) fn open(data: &Bytes, budget: &mut Budget, opened: &mut Opened) {
+pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
+    let Ask { data, budget, .. } = ask;
     let mut at = HEAD_BYTES;
     let mut member = Member::default();
     while let Some(id) = u32_at(data, at + 1) {
@@ -97,6 +96,7 @@ mod tests {
 
     use super::*;
     use crate::mime::Limits;
+    use crate::mime::container::{Container, try_open};
 
     fn attribute(id: u32, content: &[u8]) -> Vec<u8> {
         let length = u32::try_from(content.len()).unwrap().to_le_bytes();
@@ -119,9 +119,7 @@ mod tests {
     }
 
     fn opened(data: Vec<u8>) -> Opened {
-        let mut opened = Opened::default();
-        open(&data.into(), &mut Budget::new(&Limits::default()), &mut opened);
-        opened
+        try_open(Container::Tnef, data, None, &Limits::default())
     }
 
     #[test]

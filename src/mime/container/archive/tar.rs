@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Member, Opened, name_text};
+use super::{Ask, Member, Opened, name_text};
 use crate::mail::DefectCode;
-use crate::mime::budget::Budget;
 
 const BLOCK_BYTES: usize = 512;
 
@@ -38,7 +37,8 @@ fn text_until_nul(octets: &[u8]) -> &[u8] {
     octets.split(|octet| *octet == 0).next().unwrap_or_default()
 }
 
-pub(super) fn open(data: &Bytes, budget: &mut Budget, opened: &mut Opened) {
+pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
+    let Ask { data, budget, .. } = ask;
     let mut at = 0_usize;
     let mut long_names: Vec<String> = Vec::new();
     while let Some(header) = data.get(at..at.saturating_add(BLOCK_BYTES)) {
@@ -105,6 +105,7 @@ mod tests {
 
     use super::*;
     use crate::mime::Limits;
+    use crate::mime::container::{Container, try_open};
 
     fn block(name: &str, kind: u8, data: &[u8]) -> Vec<u8> {
         let mut header = vec![0; BLOCK_BYTES];
@@ -120,9 +121,7 @@ mod tests {
     }
 
     fn opened(data: Vec<u8>, limits: &Limits) -> Opened {
-        let mut opened = Opened::default();
-        open(&data.into(), &mut Budget::new(limits), &mut opened);
-        opened
+        try_open(Container::Tar, data, None, limits)
     }
 
     #[test]

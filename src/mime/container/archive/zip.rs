@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::inflate::inflate;
-use super::{Member, Opened, name_text, u16_at, u32_at};
+use super::{Ask, Member, Opened, name_text, u16_at, u32_at};
 use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::Budget;
+use crate::mime::container::stream::inflate::inflate;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";
@@ -43,7 +43,8 @@ struct Local {
     start: usize,
 }
 
-pub(super) fn open(data: &Bytes, budget: &mut Budget, opened: &mut Opened) {
+pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
+    let Ask { data, budget, .. } = ask;
     let files_max = budget.limits.archive_files_max;
     let mut entries: BTreeMap<usize, Entry> = BTreeMap::new();
     let mut listed = false;
@@ -303,6 +304,7 @@ mod tests {
 
     use super::*;
     use crate::mime::Limits;
+    use crate::mime::container::{Container, try_open};
 
     struct File<'a> {
         local: &'a str,
@@ -375,9 +377,7 @@ mod tests {
     }
 
     fn opened(data: Vec<u8>, limits: &Limits) -> Opened {
-        let mut opened = Opened::default();
-        open(&data.into(), &mut Budget::new(limits), &mut opened);
-        opened
+        try_open(Container::Zip, data, None, limits)
     }
 
     fn check(data: Vec<u8>, want: &[(&[&str], &str)], odd: &[DefectCode]) {

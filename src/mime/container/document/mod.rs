@@ -1,0 +1,19 @@
+//! Documents that carry files, links, or programs that run when they are opened.
+
+use memchr::memmem;
+
+use super::{Ask, Container, Opened};
+use crate::mail::PartFlag;
+
+pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
+    if container == Container::Ole {
+        // What an OLE file tells without being opened: its directory names are UTF-16.
+        let wide = |name: &str| name.bytes().flat_map(|octet| [octet, 0]).collect::<Vec<u8>>();
+        if memmem::find(ask.data, &wide("_VBA_PROJECT")).is_some() {
+            opened.flag(PartFlag::Macro);
+        }
+        if memmem::find(ask.data, &wide("EncryptedPackage")).is_some() {
+            opened.flag(PartFlag::Encrypted);
+        }
+    }
+}
