@@ -183,7 +183,12 @@ fn decode(job: &Job, limits: &mime::Limits) -> Message {
 fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Report {
     let mut report = Report { message: Arc::clone(&message), ..Report::default() };
     report.timing.push(("decode", began.elapsed()));
-    let mail = Mail { envelope: &job.envelope, message: &message, internal: job.internal };
+    let mail = Mail {
+        envelope: &job.envelope,
+        message: &message,
+        internal: job.internal,
+        received: jiff::Timestamp::now(),
+    };
     if message.defects.iter().any(|defect| defect.code == DefectCode::DeadlineOver) {
         report.not_run.push(NotRun {
             check: "decode".to_owned(),

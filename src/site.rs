@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Config, Policy};
 use crate::filters::attachments::{self, Attachments};
 use crate::filters::defects::{self, Defects};
-use crate::filters::headers::{self, Checks};
+use crate::filters::headers::{self, Checks, DateRule};
 use crate::filters::lists::Lists;
 use crate::filters::spam::{self, Engine};
 use crate::filters::virus::{self, Scanners};
@@ -151,7 +151,18 @@ fn tables(config: &Config, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Ch
     let body = table("body.pcre", Some(&named.body_checks), shipped.body);
     let (checks, found) = Checks::load(&header, Some(&mime), Some(&nested), &body);
     mistakes.extend(found);
-    checks
+    let date = DateRule::new(named.date_age_max, named.date_ahead_max, &named.date_action);
+    checks.with_date(date.unwrap_or_else(|what| {
+        mistakes.push(Mistake {
+            file: "tables.date_action".into(),
+            line: 0,
+            column: 0,
+            what,
+            hint: "write an action of header_checks(5), for example \"DISCARD date\"".to_owned(),
+            severity: Severity::Error,
+        });
+        None
+    }))
 }
 
 /// Where a site's own filter files lie.

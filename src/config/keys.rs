@@ -264,6 +264,12 @@ pub(super) const KEYS: &[Key] = &[
         "Put before the Subject of tagged mail, for example \"[SPAM] \"; empty never touches it and keeps signatures valid.",
     ),
     key(
+        "policy.*.message_size",
+        OCTETS,
+        r#""1TB""#,
+        "Larger mail is refused for these recipients (552); limits.message_size holds for all.",
+    ),
+    key(
         "policy.*.spam.tag_at",
         Kind::Threshold(true),
         "5.0",
@@ -338,6 +344,24 @@ pub(super) const KEYS: &[Key] = &[
         "For headers of attached messages; as header_checks unless said otherwise, as in Postfix.",
     ),
     key("tables.body_checks", Kind::Paths, "[]", "For body lines."),
+    key(
+        "tables.date_max_age",
+        Kind::Time(Duration::ZERO, TEN_YEARS),
+        r#""0s""#,
+        "How long ago mail may say that it was written, for example \"400d\"; 0s: as long as it likes.",
+    ),
+    key(
+        "tables.date_max_ahead",
+        Kind::Time(Duration::ZERO, TEN_YEARS),
+        r#""0s""#,
+        "From how far in the future mail may say that it is, for example \"3d\"; 0s: as far as it likes.",
+    ),
+    key(
+        "tables.date_action",
+        Kind::Line,
+        r#""DISCARD date""#,
+        "What is done with mail beyond these two, as in header_checks(5): \"REJECT 5.7.1 too old\", \"WARN\"; what is discarded is kept as a copy.",
+    ),
     key(
         "tables.allow",
         Kind::Paths,

@@ -262,6 +262,8 @@ pub struct Policy {
     pub recipients: Vec<String>,
     /// For the verdict of that name, as are the next ones.
     pub virus: Action,
+    /// Octets of a message.
+    pub message_bytes_max: u64,
     /// See [`Policy::virus`].
     pub banned: Action,
     /// See [`Policy::virus`].
@@ -343,6 +345,12 @@ pub struct Tables {
     pub nested_header_checks: Option<Vec<PathBuf>>,
     /// For body lines.
     pub body_checks: Vec<PathBuf>,
+    /// Mail may say that it is this old; zero: as old as it likes.
+    pub date_age_max: Duration,
+    /// Mail may say that it is from so far ahead; zero: as far as it likes.
+    pub date_ahead_max: Duration,
+    /// What is done with other mail, as in header_checks(5).
+    pub date_action: String,
     /// Senders whose mail gets no spam verdict.
     pub allow: Vec<PathBuf>,
     /// Senders whose mail is denied.

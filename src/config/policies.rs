@@ -135,6 +135,9 @@ fn policy(tree: &Table, name: &str) -> Option<Arc<Policy>> {
             quarantine_at: threshold("spam.quarantine_at")?,
             reject_at: threshold("spam.reject_at")?,
         },
+        message_bytes_max: get(tree, &path("message_size"), |node, out| {
+            read::size(node, out, 0, u64::MAX)
+        })?,
         subject_prefix: line(tree, &path("subject_prefix"))?,
         attachments: rules
             .sets

@@ -78,13 +78,16 @@ impl fmt::Display for Score {
 pub struct Source {
     /// The file as it was named at load; `filters/…` for what is built into the program.
     pub file: Arc<str>,
-    /// Line, from 1.
+    /// Line, from 1; 0 if the file as a whole, or a setting, is meant.
     pub line: u32,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
     }
 }
 
@@ -169,6 +172,8 @@ pub struct Mail<'a> {
     pub message: &'a Message,
     /// Networks of our own, for rules that ask whether the client is one of us.
     pub internal: bool,
+    /// When it came to us.
+    pub received: jiff::Timestamp,
 }
 
 impl Mail<'_> {

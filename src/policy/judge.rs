@@ -69,6 +69,7 @@ pub fn judge(
     tables(report, policy, mode, &mut reasons);
     defects(report, policy, &mut reasons);
     missing(report, policy, &mut reasons);
+    size(report, policy, &mut reasons);
     let in_scope = |hit: &&ListHit| {
         hit.scope.as_ref().is_none_or(|scope| Pattern::parse(scope).fits(recipient))
     };
@@ -210,6 +211,17 @@ fn defect_action(policy: &Policy, verdict: Verdict) -> Action {
     }
 }
 
+fn size(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
+    let octets = u64::try_from(report.message.raw.len()).unwrap_or(u64::MAX);
+    let limit = policy.message_bytes_max;
+    if octets > limit {
+        let text = format!("{octets} octets, policy {} takes {limit}", policy.name);
+        let mut reason = reason(Verdict::OverLimits, Action::Reject, text);
+        reason.reply = Some(OwnReply::Rule(Reply::too_large(octets)));
+        reasons.push(reason);
+    }
+}
+
 fn missing(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
     for missing in &report.not_run {
         let text = format!("{}: {}", missing.check, missing.why);
@@ -268,6 +280,7 @@ pub(super) mod tests {
         Policy {
             name: "inbound".into(),
             recipients: vec![],
+            message_bytes_max: u64::MAX,
             virus: Action::Quarantine,
             banned: Action::Quarantine,
             ambiguous: Action::Quarantine,
@@ -339,6 +352,21 @@ pub(super) mod tests {
         check(&report, ListenerMode::AfterQueue, Verdict::Spam, Action::Quarantine, true);
         let report = Report { score: Some(Score(0)), ..report };
         check(&report, ListenerMode::AfterQueue, Verdict::Malformed, Action::Tag, false);
+    }
+
+    #[test]
+    fn a_policy_may_take_less_than_the_program() {
+        let raw = bytes::Bytes::from_static(b"Subject: x\r\n\r\n0123456789");
+        let message = Arc::new(crate::mail::Message { raw, ..Default::default() });
+        let report = Report { message, ..scored(0) };
+        let judged = |max| {
+            let policy = Arc::new(Policy { message_bytes_max: max, ..policy() });
+            judge(&report, &policy, ListenerMode::AfterQueue, "a@b")
+        };
+        assert_eq!(judged(24).action, Action::Pass);
+        let refused = judged(23);
+        assert_eq!((refused.verdict, refused.action), (Verdict::OverLimits, Action::Reject));
+        assert!(matches!(&refused.reply, Some(OwnReply::Rule(reply)) if reply.code == 552));
     }
 
     fn nul(action: Option<Action>) -> DefectHit {

@@ -14,6 +14,11 @@ banned = "reject"
 extends = "inbound"
 recipients = ["lenient@lab.example"]
 attachments = []
+[policy.small]
+extends = "inbound"
+recipients = ["small@lab.example"]
+message_size = "1KB"
+attachments = []
 "#;
 
 #[test]
@@ -37,13 +42,17 @@ fn each_recipient_hears_what_became_of_his_copy() {
         ("RCPT TO:<strict@lab.example>", "250"),
         ("RCPT TO:<lenient@lab.example>", "250"),
         ("RCPT TO:<bob@lab.example>", "250"),
+        ("RCPT TO:<small@lab.example>", "250"),
         ("DATA", "354"),
     ] {
         client.says(line, want);
     }
-    let mail = mails::with_file(&mails::mark("lmtp"), "a.zip", &mails::zip("x.exe", b"nothing"));
+    // Over the size that the policy `small` takes, packed or not.
+    let data: Vec<u8> =
+        (0_u32..3000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    let mail = mails::with_file(&mails::mark("lmtp"), "a.zip", &mails::zip("x.exe", &data));
     client.send(&crate::support::client::stuffed(&mail)).unwrap();
-    for want in ["554 5.7.0", "250 2.0.0", "250 2.7.0"] {
+    for want in ["554 5.7.0", "250 2.0.0", "250 2.7.0", "552 5.3.4"] {
         client.wants(want);
     }
     assert_eq!(sink.count(), 1, "one recipient got it");

@@ -172,3 +172,26 @@ fn a_stranger_is_sent_away() {
         assert!(heard.is("554") || heard.is("421"), "{heard:?}");
     }
 }
+
+#[test]
+fn a_listener_keeps_success_inside_and_adds_no_received_field() {
+    let sink = Sink::start();
+    let mut setup = Setup::to(sink.port);
+    setup.listener =
+        "terminate_success = true\nreceived = false\nhide = [\"8BITMIME\", \"VRFY\"]\n\
+         strict_addresses = true"
+            .to_owned();
+    let tamis = setup.start();
+    for port in PORTS {
+        let mut client = Client::greeted(port(&tamis));
+        client.says("VRFY x", "502");
+        client.says("MAIL FROM: a@sender.example", "501");
+        let rcpt = "RCPT TO:<b@lab.example> NOTIFY=SUCCESS,FAILURE";
+        let arrived = arrives(&mut client, &sink, &["MAIL FROM:<a@sender.example>", rcpt]);
+        assert_eq!(arrived.recipients, ["RCPT TO:<b@lab.example> NOTIFY=FAILURE"]);
+        let text = String::from_utf8_lossy(&arrived.message).into_owned();
+        let (block, _) = text.split_once("Subject:").expect("the mail has a subject");
+        assert!(block.contains("X-Tamis-Passed: (Tamis, "), "{block}");
+        assert!(!block.contains("Received:"), "{block}");
+    }
+}

@@ -49,8 +49,15 @@ fn load(texts: &[&str]) -> Attachments {
 fn hits(attachments: &Attachments, set: &str, parts: Vec<Part>) -> Vec<BannedHit> {
     let message = Message { parts, ..Message::default() };
     let envelope = Envelope::default();
-    attachments
-        .inspect(&Mail { envelope: &envelope, message: &message, internal: false }, &[set.into()])
+    attachments.inspect(
+        &Mail {
+            envelope: &envelope,
+            message: &message,
+            internal: false,
+            received: jiff::Timestamp::UNIX_EPOCH,
+        },
+        &[set.into()],
+    )
 }
 
 /// The rule of the default set that a leaf of that name and type hits.
@@ -172,6 +179,7 @@ fn policy(attachments: &[&str], rules: &[(&str, Option<Action>)]) -> Arc<Policy>
     use crate::config::{AttachmentRule, Thresholds};
     let action = Action::Quarantine;
     Arc::new(Policy {
+        message_bytes_max: u64::MAX,
         name: "inbound".into(),
         recipients: Vec::new(),
         virus: action,

@@ -4,6 +4,7 @@
 //! searches, `walk` leads a mail's lines past the tables in the order in which Postfix would see them.
 
 mod action;
+mod date;
 mod examples;
 mod lines;
 mod pattern;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use super::{HeaderHit, Mail, Mistake, RuleFile};
 
+pub use date::DateRule;
 pub use table::{Table, TableKind};
 
 /// The four tables. Each is a list of files; the first file with a rule that fits a line decides about that line.
@@ -24,6 +26,7 @@ pub struct Checks {
     body: Arc<[Table]>,
     /// Whether body tables see decoded text too.
     decoded: bool,
+    date: Option<DateRule>,
 }
 
 impl Checks {
@@ -43,7 +46,7 @@ impl Checks {
         };
         let (mime, nested) = (or_header(mime), or_header(nested));
         let body = tables(body, TableKind::Body, &mut mistakes);
-        (Self { header, mime, nested, body, decoded: false }, mistakes)
+        (Self { header, mime, nested, body, decoded: false, date: None }, mistakes)
     }
 
     /// Lets body tables see the lines of decoded text (base64, quoted-printable, other charsets as UTF-8) as well,
@@ -54,12 +57,21 @@ impl Checks {
         self
     }
 
+    /// Adds the rule about the age of mail; it is asked before the tables.
+    #[must_use]
+    pub fn with_date(self, date: Option<DateRule>) -> Self {
+        Self { date, ..self }
+    }
+
     /// Leads every header field and body line past its tables; the hits stand in the order of the mail.
     ///
     /// REJECT, DISCARD and PASS are the last hit of a mail; HOLD is reported once.
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>) -> Vec<HeaderHit> {
-        walk::inspect(self, mail.message)
+        let date = self.date.as_ref().and_then(|rule| rule.inspect(mail.message, mail.received));
+        let mut hits = walk::inspect(self, mail.message);
+        hits.splice(..0, date);
+        hits
     }
 
     /// Runs the `#= input => ACTION` lines of every table.

@@ -223,7 +223,12 @@ fn message(text: &str, parts: &[(usize, PartKind, &str)]) -> Message {
 
 fn hits(checks: &Checks, message: &Message) -> Vec<(&'static str, String)> {
     let envelope = Envelope::default();
-    let mail = Mail { envelope: &envelope, message, internal: false };
+    let mail = Mail {
+        envelope: &envelope,
+        message,
+        internal: false,
+        received: jiff::Timestamp::UNIX_EPOCH,
+    };
     checks.inspect(&mail).into_iter().map(|hit| (hit.table, hit.text)).collect()
 }
 
@@ -283,7 +288,12 @@ fn a_hit_knows_where_its_line_stands() {
     let checks = load("/./ IGNORE", None, None, "/./ STRIP");
     let message = nested_mail();
     let envelope = Envelope::default();
-    for hit in checks.inspect(&Mail { envelope: &envelope, message: &message, internal: false }) {
+    for hit in checks.inspect(&Mail {
+        envelope: &envelope,
+        message: &message,
+        internal: false,
+        received: jiff::Timestamp::UNIX_EPOCH,
+    }) {
         let octets = &message.raw[hit.range.unwrap()];
         assert_eq!(octets, format!("{}\r\n", hit.text).as_bytes());
     }

@@ -58,7 +58,15 @@ fn load(rules: &str) -> (Engine, Vec<Mistake>) {
 fn run(engine: &Engine, message: &Message) -> Outcome {
     let mut envelope = Envelope::default();
     envelope.sender.address = "bounce@example.net".into();
-    engine.inspect(&Mail { envelope: &envelope, message, internal: false }, None)
+    engine.inspect(
+        &Mail {
+            envelope: &envelope,
+            message,
+            internal: false,
+            received: jiff::Timestamp::UNIX_EPOCH,
+        },
+        None,
+    )
 }
 
 fn names(outcome: &Outcome) -> Vec<&str> {
@@ -268,7 +276,12 @@ fn what_was_not_asked_in_time_is_told() {
     let engine = shipped_engine();
     let mail = message("Subject: a\n", "a", &[]);
     let envelope = Envelope::default();
-    let mail = Mail { envelope: &envelope, message: &mail, internal: false };
+    let mail = Mail {
+        envelope: &envelope,
+        message: &mail,
+        internal: false,
+        received: jiff::Timestamp::UNIX_EPOCH,
+    };
     let late = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
     let outcome = engine.inspect(&mail, Some(late));
     assert_eq!(outcome.hits, []);
