@@ -16,6 +16,7 @@ mod corpus_scan;
 mod disagreement;
 mod disk_is_full;
 mod endpoints;
+mod evasion;
 mod house;
 mod kill_nine;
 mod lifecycle;
