@@ -366,6 +366,13 @@ impl Walk {
     ) {
         let depth = self.depth_of(parent) + 1;
         let path = format!("{}/{label}", self.path_of(parent));
+        if depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        if reading && !self.may_read_again(data.len()) {
+            return;
+        }
         self.work.push(Work::Packed(Packed {
             names,
             data,
