@@ -241,10 +241,11 @@ fn read_value(at: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
             add(inner.split(|octet| *octet == b';').next().unwrap_or(inner).trim_ascii());
         }
         // What stands behind the closing quote is a part of the value for some: `"x".exe`.
-        let tail = after.split(|octet| *octet == b';').next().unwrap_or(after).trim_ascii();
-        let word = tail.split(u8::is_ascii_whitespace).next().unwrap_or(tail);
-        let word: Vec<u8> = word.iter().copied().filter(|octet| *octet != b'"').collect();
-        if !word.is_empty() && !word.contains(&b'=') && word.first() != Some(&b'(') {
+        let ends = |octet: &u8| octet.is_ascii_whitespace() || matches!(octet, b';' | b'=' | b'(');
+        let end = after.iter().position(ends).unwrap_or(after.len());
+        let word = after.iter().take(end).copied().filter(|octet| *octet != b'"');
+        let word: Vec<u8> = word.collect();
+        if !word.is_empty() && after.get(end) != Some(&b'=') {
             add(&[&plain[..], &word].concat());
         }
         let end = memchr::memchr(b';', after).map_or(after.len(), |end| end + 1);

@@ -155,6 +155,22 @@ fn depth_has_a_limit_whatever_nests() {
 }
 
 #[test]
+fn what_is_read_again_has_a_limit() {
+    // Three boundaries, so two further readings, each of the whole message: sixteen times is enough for eight levels.
+    let level = |n: usize| {
+        let list = format!("boundary=a{n}; boundary=b{n}; boundary=c{n}");
+        format!("Content-Type: multipart/mixed; {list}\r\n\r\n--a{n}\r\n--b{n}\r\n--c{n}\r\n")
+    };
+    let over = |levels: usize, again_bytes_min: usize| {
+        let limits = Limits { again_bytes_min, ..Limits::default() };
+        let text: String = (0..levels).map(level).collect();
+        codes(&decode(text.into(), &limits)).contains(&DefectCode::TooManyParts)
+    };
+    assert!(!over(2, 0) && over(20, 0), "towers of readings end");
+    assert!(!over(3, 1 << 20), "small ones may be read to their end");
+}
+
+#[test]
 fn links_have_a_limit() {
     let limits = Limits { links_max: 20, ..Limits::default() };
     let mail = |count: usize| {
