@@ -22,6 +22,7 @@ mod kill_nine;
 mod lifecycle;
 mod lmtp;
 mod loop_guard;
+mod mutants;
 mod next_hop_faults;
 mod no_file_for_a_passing_mail;
 mod partial;
