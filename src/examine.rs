@@ -110,6 +110,7 @@ pub async fn examine(site: &Arc<Site>, question: Question<'_>) -> Result<Examine
         date: &date,
         mark: &mark,
         local_domains: &config.local_domains,
+        received: question.listener.received,
         own_replies: question.listener.protocol == ListenerProtocol::Lmtp,
     };
     let plan = match config.mode {

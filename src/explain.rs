@@ -84,10 +84,29 @@ pub fn facts(
             "action": decision.action.as_str(), "policy": &*decision.policy.name,
             "reasons": reasons(decision),
         })).collect::<Vec<_>>(),
+        "left_off": left_off(report),
         "timing_ms": report.timing.iter().map(|(stage, took)| {
             ((*stage).to_owned(), json!((took.as_secs_f64() * 1e6).round() / 1000.0))
         }).collect::<serde_json::Map<_, _>>(),
     })
+}
+
+/// How many entries the lists leave off, for those that do.
+fn left_off(report: &Report) -> serde_json::Map<String, Value> {
+    let message = &report.message;
+    [
+        ("rules", report.rules.len()),
+        ("viruses", report.viruses.len()),
+        ("banned", report.banned.len()),
+        ("headers", report.headers.len()),
+        ("parts", message.parts.len()),
+        ("links", message.links.len()),
+        ("defects", message.defects.len()),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > LISTED_MAX)
+    .map(|(list, count)| (list.to_owned(), (count - LISTED_MAX).into()))
+    .collect()
 }
 
 fn thresholds(decision: Option<&Decision>) -> Value {
@@ -132,6 +151,7 @@ fn not_run(report: &Report) -> Vec<Value> {
 fn part(part: &Part) -> Value {
     json!({
         "path": part.path,
+        "depth": part.depth,
         "name": part.names.first(),
         "names": part.names,
         "declared_type": part.declared_type,

@@ -199,6 +199,7 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Repo
     let began = Instant::now();
     report.headers = site.checks.inspect(&mail);
     report.timing.push(("headers", began.elapsed()));
+    report.defects = site.defects.inspect(&message.defects);
     let began = Instant::now();
     report.banned = site.attachments.inspect(&mail, &job.sets);
     report.timing.push(("attachments", began.elapsed()));

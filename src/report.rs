@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::filters::defects::DefectHit;
 use crate::filters::{BannedHit, HeaderHit, ListHit, NotRun, RuleHit, Score, VirusHit};
 use crate::mail::Message;
 
@@ -17,6 +18,8 @@ pub struct Report {
     pub suspicious: Vec<VirusHit>,
     /// Attachments of banned kinds, for every rule set that a policy of this mail's recipients uses.
     pub banned: Vec<BannedHit>,
+    /// Oddities of the message from which a verdict follows.
+    pub defects: Vec<DefectHit>,
     /// Lines of Postfix tables that fired, in order.
     pub headers: Vec<HeaderHit>,
     /// Entries of allow and deny lists that fit.

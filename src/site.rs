@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Policy};
 use crate::filters::attachments::{self, Attachments};
+use crate::filters::defects::{self, Defects};
 use crate::filters::headers::{self, Checks};
 use crate::filters::lists::Lists;
 use crate::filters::spam::{self, Engine};
@@ -24,6 +25,8 @@ pub struct Site {
     pub lists: Lists,
     /// Postfix tables.
     pub checks: Checks,
+    /// What follows from oddities of a message.
+    pub defects: Defects,
     /// Attachment rules.
     pub attachments: Attachments,
     /// Virus scanners.
@@ -57,6 +60,10 @@ impl Site {
         sets.extend(files.one("attachments.toml", &mut mistakes));
         let (attachments, found) = Attachments::load(&sets, &policies);
         mistakes.extend(found);
+        let mut rated = vec![defects::shipped()];
+        rated.extend(files.one("defects.list", &mut mistakes));
+        let (defects, found) = Defects::load(&rated);
+        mistakes.extend(found);
         let signatures = files.with(virus::shipped(), "virus", "sig", &[], &mut mistakes);
         let (scanners, found) =
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
@@ -69,8 +76,17 @@ impl Site {
         }
         let chooser = Chooser::new(&config);
         let config = Arc::new(config);
-        let site =
-            Self { config, chooser, engine, lists, checks, attachments, scanners, last_resort };
+        let site = Self {
+            config,
+            chooser,
+            engine,
+            lists,
+            checks,
+            defects,
+            attachments,
+            scanners,
+            last_resort,
+        };
         Ok((site, mistakes))
     }
 

@@ -208,21 +208,41 @@ pub fn text(facts: &Value, name: &str) -> String {
     out
 }
 
-fn tree(facts: &Value) -> String {
+/// The parts, each below the one it is in: what it is called, is said to be and is, and what is known of it.
+#[must_use]
+pub fn tree(facts: &Value) -> String {
     let mut out = String::new();
-    for part in list(facts, "parts") {
+    let parts = list(facts, "parts");
+    for part in parts {
         let word = |key: &str| shown(part.get(key).and_then(Value::as_str).unwrap_or_default());
+        let words = |key: &str| {
+            let all = list(part, key).iter().filter_map(Value::as_str).map(shown);
+            all.collect::<Vec<_>>().join(" ")
+        };
+        let depth = part.get("depth").and_then(Value::as_u64).unwrap_or_default();
         let size = part.get("size").and_then(Value::as_u64).unwrap_or_default();
-        let flags: Vec<&str> = list(part, "flags").iter().filter_map(Value::as_str).collect();
-        let _ = writeln!(
-            out,
-            "  part {}  {}  real: {}  {size} octets  {} {}",
-            word("path"),
-            word("declared_type"),
-            word("type"),
-            word("name"),
-            flags.join(" ")
-        );
+        let indent = usize::try_from(depth.min(60)).unwrap_or_default() * 2;
+        let _ = write!(out, "  {:indent$}{}", "", word("path"));
+        let declared = word("declared_type");
+        let real = words("types");
+        if !declared.is_empty() {
+            let _ = write!(out, "  {declared}");
+        }
+        if !declared.starts_with("multipart/") {
+            let real = if real.is_empty() { "unknown" } else { &real };
+            let _ = write!(out, "  is: {real}  {size} octets");
+        }
+        for name in list(part, "names").iter().filter_map(Value::as_str) {
+            let _ = write!(out, "  \"{}\"", shown(name));
+        }
+        let flags = words("flags");
+        if !flags.is_empty() {
+            let _ = write!(out, "  [{flags}]");
+        }
+        out.push('\n');
+    }
+    if let Some(more) = facts.pointer("/left_off/parts").and_then(Value::as_u64) {
+        let _ = writeln!(out, "  … and {more} parts more");
     }
     for defect in list(facts, "defects") {
         let _ = writeln!(out, "  defect {}", shown(defect.as_str().unwrap_or_default()));
@@ -232,4 +252,29 @@ fn tree(facts: &Value) -> String {
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_shows_each_part_below_the_one_it_is_in() {
+        let facts = json!({
+            "parts": [
+                {"path": "0", "depth": 0, "declared_type": "multipart/mixed"},
+                {"path": "1", "depth": 1, "declared_type": "text/plain", "types": ["txt"], "size": 5},
+                {"path": "1/a.zip", "depth": 2, "types": ["zip"], "names": ["a.zip", "b\u{1b}"],
+                 "size": 9, "flags": ["embedded", "encrypted"]},
+            ],
+            "defects": ["nul in part 1"],
+            "left_off": {"parts": 7},
+        });
+        let want = "  0  multipart/mixed\n    1  text/plain  is: txt  5 octets\n      \
+                    1/a.zip  is: zip  9 octets  \"a.zip\"  \"b?\"  [embedded encrypted]\n  \
+                    … and 7 parts more\n  defect nul in part 1\n";
+        assert_eq!(tree(&facts), want);
+    }
 }

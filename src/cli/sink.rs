@@ -16,7 +16,7 @@ use crate::smtp::body::{BodyReader, Finished};
 use crate::smtp::command::parse;
 use crate::smtp::inbound::{Inbound, Line};
 use crate::smtp::outbound::{Pool, Transaction, deliver};
-use crate::smtp::session::{Extensions, Rules, Session, Step};
+use crate::smtp::session::{Rules, Session, Step};
 use crate::smtp::stream::Stream;
 
 /// The largest mail it takes.
@@ -44,13 +44,7 @@ pub async fn serve(listener: TcpListener, sink: Arc<Sink>) {
 }
 
 async fn session(stream: Stream, sink: Arc<Sink>) {
-    let rules = Rules {
-        lmtp: false,
-        xforward: true,
-        message_bytes_max: MESSAGE_BYTES_MAX,
-        recipients_max: 10_000,
-        extensions: Extensions::ALL,
-    };
+    let rules = Rules { xforward: true, ..Rules::new(MESSAGE_BYTES_MAX, 10_000) };
     let mut inbound = Inbound::new(stream, Duration::from_secs(300));
     let mut session = Session::new(rules, Client::default());
     inbound.say(&Reply::new(220, "nexthop ESMTP"));

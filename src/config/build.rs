@@ -217,6 +217,10 @@ fn listener(tree: &Table, name: &str) -> Option<Option<Listener>> {
         trust_xforward: networks("trust_xforward")?,
         allow: networks("allow")?,
         next_hop: get(tree, &path("next_hop"), address::next_hop)?,
+        hide: get(tree, &path("hide"), |node, out| read::list(node, out, read::keyword))?,
+        strict_addresses: get(tree, &path("strict_addresses"), read::boolean)?,
+        terminate_success: get(tree, &path("terminate_success"), read::boolean)?,
+        received: get(tree, &path("received"), read::boolean)?,
     }))
 }
 

@@ -149,6 +149,30 @@ pub(super) const KEYS: &[Key] = &[
         "Where mail goes on to; 250 is said only after it said 250. Also lmtp://host:port, smtp:unix:/path, lmtp:unix:/path.",
     ),
     key(
+        "listener.*.hide",
+        Kind::Keywords,
+        "[]",
+        "Keywords left out of the EHLO reply, for example [\"SMTPUTF8\", \"VRFY\"]; what is not offered is not taken. Without 8BITMIME there is no SMTPUTF8.",
+    ),
+    key(
+        "listener.*.strict_addresses",
+        Kind::Boolean,
+        "false",
+        "Refuse addresses without angle brackets, as Postfix' strict_rfc821_envelopes does; old scripts send such.",
+    ),
+    key(
+        "listener.*.terminate_success",
+        Kind::Boolean,
+        "false",
+        "Take SUCCESS out of NOTIFY, so that no server behind sends reports of success with the names of inner hosts to strangers.",
+    ),
+    key(
+        "listener.*.received",
+        Kind::Boolean,
+        "true",
+        "Add a Received field; without it an X-Tamis-Passed field, which names no host, tells mail that runs in circles.",
+    ),
+    key(
         "scanner.*.type",
         Kind::Word(&["clamd", "builtin"], &["command", "icap"]),
         "",

@@ -182,6 +182,14 @@ pub struct Listener {
     pub allow: Vec<IpNet>,
     /// Where mail goes on to.
     pub next_hop: NextHop,
+    /// Keywords left out of the EHLO reply, in upper case.
+    pub hide: Vec<String>,
+    /// Addresses must stand in angle brackets.
+    pub strict_addresses: bool,
+    /// SUCCESS is taken out of NOTIFY.
+    pub terminate_success: bool,
+    /// A Received field is added; if not, a field of our own tells loops.
+    pub received: bool,
 }
 
 /// Which engine serves a listener.

@@ -354,6 +354,21 @@ pub(super) fn resolver(node: &Node, out: &mut Mistakes) -> Option<SocketAddr> {
 }
 
 /// `example.org`, or `.example.org` with all below it; kept in lower case.
+/// A keyword of the EHLO reply that may be left out.
+pub(super) fn keyword(node: &Node, out: &mut Mistakes) -> Option<String> {
+    const KNOWN: [&str; 8] = [
+        "8BITMIME",
+        "SMTPUTF8",
+        "DSN",
+        "VRFY",
+        "PIPELINING",
+        "ENHANCEDSTATUSCODES",
+        "REQUIRETLS",
+        "XFORWARD",
+    ];
+    word(node, out, &KNOWN, &[]).map(str::to_owned)
+}
+
 pub(super) fn domain(node: &Node, out: &mut Mistakes) -> Option<String> {
     let written = text(node, out, "a domain", "example.org")?;
     if let Some(rest) = written.strip_prefix("*.").or_else(|| written.strip_prefix('@')) {

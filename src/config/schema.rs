@@ -39,6 +39,7 @@ pub(super) enum Kind {
     /// Paths, or the word `$header_checks`.
     PathsOrSame,
     Networks,
+    Keywords,
     Domains,
     Recipients,
     Socket,
@@ -132,6 +133,7 @@ impl Kind {
             Self::Path => drop(read::path(node, out)),
             Self::Paths => drop(read::list(node, out, read::path)),
             Self::PathsOrSame => drop(read::paths_or_same(node, out)),
+            Self::Keywords => drop(read::list(node, out, read::keyword)),
             Self::Networks => drop(read::list(node, out, read::network)),
             Self::Domains => drop(read::list(node, out, read::domain)),
             Self::Recipients => drop(read::list(node, out, read::recipient)),
@@ -158,6 +160,7 @@ impl Kind {
         matches!(
             self,
             Self::Paths
+                | Self::Keywords
                 | Self::PathsOrSame
                 | Self::Networks
                 | Self::Domains
@@ -193,6 +196,7 @@ impl Kind {
             Self::Paths => "list of paths".into(),
             Self::PathsOrSame => "list of paths, or \"$header_checks\"".into(),
             Self::Networks => "list of networks".into(),
+            Self::Keywords => "list of keywords of EHLO".into(),
             Self::Domains => "list of domains".into(),
             Self::Recipients => "list of recipient patterns".into(),
             Self::Socket => "address and port, or \"off\"".into(),

@@ -6,6 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::mail::{Envelope, Message};
+use crate::policy::PASSED;
 use crate::smtp::Reply;
 
 /// Hops after which a mail is refused; as amavis counts them.
@@ -43,7 +44,8 @@ pub fn refusal(message: &Message, listener: &str, mark: &str) -> Option<Reply> {
     let is_ours = |field: &crate::mail::HeaderField| {
         memchr::memmem::find(message.octets(&field.value), ours.as_bytes()).is_some()
     };
-    if message.fields("Received").take(NEAR).any(is_ours) {
+    let mut near = message.fields("Received").take(NEAR).chain(message.fields(PASSED).take(NEAR));
+    if near.any(is_ours) {
         return Some(Reply::new(
             554,
             format!(
@@ -60,6 +62,14 @@ pub fn refusal(message: &Message, listener: &str, mark: &str) -> Option<Reply> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_site_without_received_fields_knows_its_loops_too() {
+        let raw: &'static [u8] = b"X-Tamis-Passed: (Tamis, x, 0123)\r\nSubject: a\r\n\r\nb\r\n";
+        let message = mime::decode(bytes::Bytes::from_static(raw), &mime::Limits::default());
+        assert_eq!(refusal(&message, "x", "0123").map(|reply| reply.code), Some(554));
+        assert_eq!(refusal(&message, "x", "4567"), None);
+    }
+
     use super::*;
     use crate::mail::{Path, Recipient};
     use crate::mime;

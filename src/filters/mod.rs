@@ -10,6 +10,7 @@ use crate::mail::{Envelope, Message};
 use crate::verdict::Action;
 
 pub mod attachments;
+pub mod defects;
 pub mod headers;
 pub mod lists;
 pub mod spam;

@@ -151,38 +151,6 @@ impl DefectCode {
                 | Self::TooHighRatio
         )
     }
-
-    /// True for the codes that let two readers see two messages: they lead to the verdict `ambiguous`.
-    ///
-    /// Chosen so that none of them occurs in ordinary mail.
-    #[must_use]
-    pub fn is_ambiguous(self) -> bool {
-        matches!(
-            self,
-            Self::DuplicateContentType
-                | Self::DuplicateTransferEncoding
-                | Self::DuplicateDisposition
-                | Self::DuplicateBoundary
-                | Self::UnknownTransferEncoding
-                | Self::BlankBeforeColon
-                | Self::ArchiveNamesDisagree
-        )
-    }
-
-    /// True for the codes that make a message `malformed`: broken, but read in one way only.
-    #[must_use]
-    pub fn is_malformed(self) -> bool {
-        matches!(
-            self,
-            Self::LeadingContinuation
-                | Self::HeaderLineWithoutColon
-                | Self::EncodedContainer
-                | Self::Nul
-                | Self::BadArchive
-                | Self::MessagePartial
-                | Self::MessageExternalBody
-        )
-    }
 }
 
 impl fmt::Display for DefectCode {

@@ -34,6 +34,12 @@ pub fn normalised(name: &str) -> Vec<String> {
     let plain = without_stream(&without_tail(&last_segment(&visible(&name))));
     add(&mut forms, &plain);
     add(&mut forms, &without_tail(&plain));
+    // No system takes another sign for the dot before the extension, but people do, and some unpackers.
+    if current.chars().any(looks_like_dot) {
+        let dotted: String =
+            current.chars().map(|sign| if looks_like_dot(sign) { '.' } else { sign }).collect();
+        add(&mut forms, &without_tail(&dotted));
+    }
     forms
 }
 
@@ -59,6 +65,30 @@ fn is_invisible(sign: char) -> bool {
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Signs that look like a full stop, beside those that NFKC makes one.
+fn looks_like_dot(sign: char) -> bool {
+    matches!(
+        sign,
+        '\u{b7}'
+            | '\u{387}'
+            | '\u{589}'
+            | '\u{6d4}'
+            | '\u{701}'
+            | '\u{702}'
+            | '\u{2022}'
+            | '\u{2027}'
+            | '\u{22c5}'
+            | '\u{3002}'
+            | '\u{30fb}'
+            | '\u{a4f8}'
+            | '\u{a60e}'
+            | '\u{a78f}'
+            | '\u{ff61}'
+            | '\u{10a50}'
+            | '\u{1d16d}'
+    )
 }
 
 fn percent_decoded(name: &str) -> String {
@@ -110,6 +140,8 @@ mod tests {
             "setup%2Eexe",
             "setup\u{ff0e}exe",
             "setup\u{2024}exe",
+            "setup\u{3002}exe",
+            "setup\u{b7}exe",
             "setup.e\u{200b}xe",
             "\u{202e}setup.exe",
             "setup.exe%00.txt",

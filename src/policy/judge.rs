@@ -177,17 +177,9 @@ fn tables(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Ve
 }
 
 fn defects(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
-    for defect in &report.message.defects {
-        let found = if defect.code.is_limit() {
-            Some((Verdict::OverLimits, policy.over_limits))
-        } else if defect.code.is_ambiguous() {
-            Some((Verdict::Ambiguous, policy.ambiguous))
-        } else if defect.code.is_malformed() {
-            Some((Verdict::Malformed, policy.malformed))
-        } else {
-            None
-        };
-        reasons.extend(found.map(|(verdict, action)| reason(verdict, action, defect.to_string())));
+    for hit in &report.defects {
+        let action = hit.action.unwrap_or_else(|| defect_action(policy, hit.verdict));
+        reasons.push(reason(hit.verdict, action, format!("{} ({})", hit.defect, hit.source)));
     }
     for part in report.message.parts.iter().filter(|part| part.is(PartFlag::Encrypted)) {
         let text = format!("part {} needs a password", part.path);
@@ -198,6 +190,23 @@ fn defects(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
         let kind = part.types.first().map_or("container", |kind| kind.short);
         let text = format!("part {} is a {kind} that could not be opened", part.path);
         reasons.push(reason(Verdict::OverLimits, policy.encrypted, text));
+    }
+}
+
+/// What the policy does about a verdict that a defect may have.
+fn defect_action(policy: &Policy, verdict: Verdict) -> Action {
+    match verdict {
+        Verdict::Ambiguous => policy.ambiguous,
+        Verdict::Encrypted => policy.encrypted,
+        Verdict::OverLimits => policy.over_limits,
+        Verdict::Malformed
+        | Verdict::Virus
+        | Verdict::Banned
+        | Verdict::Incomplete
+        | Verdict::Denied
+        | Verdict::Spam
+        | Verdict::Spammy
+        | Verdict::Clean => policy.malformed,
     }
 }
 
@@ -250,8 +259,9 @@ fn spam(
 pub(super) mod tests {
     use super::*;
     use crate::config::Thresholds;
+    use crate::filters::defects::DefectHit;
     use crate::filters::{HeaderHit, NotRun, Source, VirusHit};
-    use crate::mail::{Defect, DefectCode, Message};
+    use crate::mail::{Defect, DefectCode};
 
     /// The shipped policy, in short.
     pub(crate) fn policy() -> Policy {
@@ -325,18 +335,22 @@ pub(super) mod tests {
 
     #[test]
     fn a_mild_verdict_does_not_shield_from_a_strong_one() {
-        let message = Message {
-            defects: vec![Defect {
-                code: DefectCode::Nul,
-                part: String::new(),
-                detail: String::new(),
-            }],
-            ..Message::default()
-        };
-        let report = Report { message: Arc::new(message), ..scored(9000) };
+        let report = Report { defects: vec![nul(None)], ..scored(9000) };
         check(&report, ListenerMode::AfterQueue, Verdict::Spam, Action::Quarantine, true);
         let report = Report { score: Some(Score(0)), ..report };
         check(&report, ListenerMode::AfterQueue, Verdict::Malformed, Action::Tag, false);
+    }
+
+    fn nul(action: Option<Action>) -> DefectHit {
+        let defect = Defect { code: DefectCode::Nul, part: String::new(), detail: String::new() };
+        let source = Source { file: "x".into(), line: 1 };
+        DefectHit { defect, verdict: Verdict::Malformed, action, source }
+    }
+
+    #[test]
+    fn a_defect_may_ask_for_an_action_of_its_own() {
+        let report = Report { defects: vec![nul(Some(Action::Quarantine))], ..scored(0) };
+        check(&report, ListenerMode::AfterQueue, Verdict::Malformed, Action::Quarantine, true);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod judge;
 mod plan;
 mod words;
 
+pub use block::PASSED;
 pub use choose::{Chooser, is_local};
 pub use judge::{Decision, OwnReply, Reason, judge};
 pub use plan::{Delivery, Identity, Plan, plan};

@@ -30,6 +30,8 @@ pub struct Identity<'a> {
     pub mark: &'a str,
     /// See [`crate::config::Config::local_domains`].
     pub local_domains: &'a [String],
+    /// A Received field is added.
+    pub received: bool,
     /// Each recipient hears his own reply (LMTP), so that a refusal can be told beside a delivery.
     pub own_replies: bool,
 }
@@ -260,6 +262,7 @@ mod tests {
             date: "Mon, 23 Nov 2026 00:00:00 +0000",
             mark: "0123",
             local_domains,
+            received: true,
             own_replies: false,
         }
     }

@@ -21,7 +21,7 @@ use crate::smtp::Reply;
 use crate::smtp::body::{Body, BodyReader, Finished};
 use crate::smtp::command::parse;
 use crate::smtp::inbound::{Broken, Inbound, Line};
-use crate::smtp::session::{Extensions, Rules, Session, Step};
+use crate::smtp::session::{Rules, Session, Step};
 use crate::smtp::stream::Stream;
 
 /// A body must be there in this time, however the client cuts it.
@@ -52,9 +52,10 @@ pub async fn serve(server: &Arc<Server>, listener: Listener, stream: Stream, pee
     let rules = Rules {
         lmtp,
         xforward: listener.trust_xforward.iter().any(|network| network.contains(&peer)),
-        message_bytes_max: limits.message_bytes_max,
-        recipients_max: limits.recipients_max,
-        extensions: Extensions::ALL,
+        hidden: listener.hide.clone(),
+        strict_addresses: listener.strict_addresses,
+        terminate_success: listener.terminate_success,
+        ..Rules::new(limits.message_bytes_max, limits.recipients_max)
     };
     let client = Client { address: Some(peer), ..Client::default() };
     let pre_queue = listener.mode == ListenerMode::PreQueue;

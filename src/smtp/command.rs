@@ -52,6 +52,8 @@ pub struct MailCommand {
     pub utf8: bool,
     /// RET or ENVID was given (RFC 3461).
     pub dsn: bool,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
 }
 
 /// RCPT with its parameters.
@@ -141,6 +143,7 @@ fn mail(argument: &[u8]) -> Result<MailCommand, Reply> {
                 command.eight_bit = true
             }
             ("SMTPUTF8", None) => command.utf8 = true,
+            ("REQUIRETLS", None) => command.require_tls = true,
             ("RET", Some(what))
                 if ["FULL", "HDRS"].iter().any(|known| what.eq_ignore_ascii_case(known)) =>
             {

@@ -1,6 +1,6 @@
 //! The server's side of a session as a pure machine: a command goes in, a [`Step`] comes out. No socket, no clock.
 
-use crate::mail::{Client, Envelope, Protocol, Recipient};
+use crate::mail::{Client, Envelope, Path, Protocol, Recipient};
 use crate::smtp::command::{Command, MailCommand, RcptCommand};
 use crate::smtp::{Reply, xforward};
 
@@ -20,6 +20,46 @@ pub struct Rules {
     pub recipients_max: usize,
     /// What the other side can carry.
     pub extensions: Extensions,
+    /// Keywords of the EHLO reply, in upper case, that are not offered although they could be.
+    pub hidden: Vec<String>,
+    /// Addresses must stand in angle brackets, right behind the colon (RFC 5321 section 4.1.2).
+    pub strict_addresses: bool,
+    /// Nobody is told of a success by servers behind us: SUCCESS is taken out of NOTIFY.
+    pub terminate_success: bool,
+}
+
+impl Rules {
+    /// A session with an ordinary peer: everything is offered but XFORWARD.
+    #[must_use]
+    pub fn new(message_bytes_max: u64, recipients_max: usize) -> Self {
+        Self {
+            lmtp: false,
+            xforward: false,
+            message_bytes_max,
+            recipients_max,
+            extensions: Extensions::ALL,
+            hidden: Vec::new(),
+            strict_addresses: false,
+            terminate_success: false,
+        }
+    }
+
+    fn shows(&self, keyword: &str) -> bool {
+        !self.hidden.iter().any(|hidden| hidden == keyword)
+    }
+
+    /// What may be used: the other side can carry it, and it is not hidden.
+    fn offered(&self) -> Extensions {
+        let can = &self.extensions;
+        let eight_bit = can.eight_bit && self.shows("8BITMIME");
+        Extensions {
+            eight_bit,
+            // SMTPUTF8 needs 8BITMIME (RFC 6531 section 3.1).
+            utf8: can.utf8 && eight_bit && self.shows("SMTPUTF8"),
+            dsn: can.dsn && self.shows("DSN"),
+            require_tls: can.require_tls && self.shows("REQUIRETLS"),
+        }
+    }
 }
 
 /// Extensions that a transaction may use, because the next hop can carry them too.
@@ -31,11 +71,13 @@ pub struct Extensions {
     pub utf8: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
+    /// REQUIRETLS (RFC 8689): a promise that only a next hop that gives it too can keep.
+    pub require_tls: bool,
 }
 
 impl Extensions {
-    /// All of them.
-    pub const ALL: Self = Self { eight_bit: true, utf8: true, dsn: true };
+    /// All that need no promise of the next hop.
+    pub const ALL: Self = Self { eight_bit: true, utf8: true, dsn: true, require_tls: false };
 }
 
 /// What the engine must do next.
@@ -137,6 +179,9 @@ impl Session {
                 Step::Reset(Reply::new(250, "2.0.0 Ok"))
             }
             Command::Noop => Step::Say(Reply::new(250, "2.0.0 Ok")),
+            Command::Vrfy if !self.rules.shows("VRFY") => {
+                Step::Say(Reply::new(502, "5.5.1 VRFY is not offered"))
+            }
             Command::Vrfy => Step::Say(Reply::new(252, "2.0.0 Argument not checked")),
             Command::Help => Step::Say(Reply::new(214, "2.0.0 See RFC 5321")),
             Command::Quit => Step::HangUp(Reply::new(221, "2.0.0 Bye")),
@@ -172,23 +217,25 @@ impl Session {
         if self.protocol == Some(Protocol::Smtp) {
             return Reply::new(250, "localhost");
         }
-        let offer = &self.rules.extensions;
-        let mut lines = vec![
-            "localhost".to_owned(),
-            "PIPELINING".to_owned(),
-            format!("SIZE {}", self.rules.message_bytes_max),
-            "VRFY".to_owned(),
-            "ENHANCEDSTATUSCODES".to_owned(),
-        ];
-        lines.extend(offer.eight_bit.then(|| "8BITMIME".to_owned()));
-        // SMTPUTF8 needs 8BITMIME (RFC 6531 section 3.1).
-        lines.extend((offer.utf8 && offer.eight_bit).then(|| "SMTPUTF8".to_owned()));
-        lines.extend(offer.dsn.then(|| "DSN".to_owned()));
-        lines.extend(
-            self.rules
-                .xforward
-                .then(|| "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE".to_owned()),
-        );
+        let offer = self.rules.offered();
+        let size = format!("SIZE {}", self.rules.message_bytes_max);
+        let mut lines = vec!["localhost".to_owned()];
+        for (line, offered) in [
+            ("PIPELINING", true),
+            (&*size, true),
+            ("VRFY", true),
+            ("ENHANCEDSTATUSCODES", true),
+            ("8BITMIME", offer.eight_bit),
+            ("SMTPUTF8", offer.utf8),
+            ("DSN", offer.dsn),
+            ("REQUIRETLS", offer.require_tls),
+            ("XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE", self.rules.xforward),
+        ] {
+            let keyword = line.split(' ').next().unwrap_or(line);
+            if offered && self.rules.shows(keyword) {
+                lines.push(line.to_owned());
+            }
+        }
         Reply { code: 250, lines }
     }
 
@@ -205,13 +252,22 @@ impl Session {
         {
             return Step::Say(Reply::too_large(size));
         }
-        if mail.utf8 && !self.rules.extensions.utf8 {
-            return Step::Say(Reply::new(550, "5.6.7 SMTPUTF8 is not supported by the next hop"));
+        let offered = self.rules.offered();
+        let refusal = if self.rules.strict_addresses && !is_bracketed(&mail.path) {
+            Some((501, "5.5.2 Syntax error: the address must stand in angle brackets"))
+        } else if mail.utf8 && !offered.utf8 {
+            Some((550, "5.6.7 SMTPUTF8 is not supported by the next hop"))
+        } else if mail.dsn && !offered.dsn {
+            Some((555, "5.5.4 DSN is not supported by the next hop"))
+        } else if mail.require_tls && !offered.require_tls {
+            Some((555, "5.7.30 REQUIRETLS is not supported by the next hop"))
+        } else {
+            None
+        };
+        match refusal {
+            Some((code, text)) => Step::Say(Reply::new(code, text)),
+            None => Step::Mail(mail),
         }
-        if mail.dsn && !self.rules.extensions.dsn {
-            return Step::Say(Reply::new(555, "5.5.4 DSN is not supported by the next hop"));
-        }
-        Step::Mail(mail)
     }
 
     /// MAIL was answered with `reply`.
@@ -229,15 +285,22 @@ impl Session {
         });
     }
 
-    fn rcpt(&mut self, rcpt: RcptCommand) -> Step {
+    fn rcpt(&mut self, mut rcpt: RcptCommand) -> Step {
         let Some(envelope) = &self.transaction else {
             return Step::Say(Reply::new(503, "5.5.1 Say MAIL first"));
         };
         if envelope.recipients.len() >= self.rules.recipients_max {
             return Step::Say(Reply::new(452, "4.5.3 Too many recipients"));
         }
-        if rcpt.dsn && !self.rules.extensions.dsn {
+        if self.rules.strict_addresses && !is_bracketed(&rcpt.path) {
+            let text = "5.5.2 Syntax error: the address must stand in angle brackets";
+            return Step::Say(Reply::new(501, text));
+        }
+        if rcpt.dsn && !self.rules.offered().dsn {
             return Step::Say(Reply::new(555, "5.5.4 DSN is not supported by the next hop"));
+        }
+        if self.rules.terminate_success {
+            without_success(&mut rcpt.path.argument);
         }
         Step::Rcpt(rcpt)
     }
@@ -302,20 +365,41 @@ impl Session {
     }
 }
 
+fn is_bracketed(path: &Path) -> bool {
+    path.argument.starts_with(b"<")
+}
+
+/// Takes SUCCESS out of NOTIFY. Who asked for nothing else asked not to be told of a failure.
+fn without_success(argument: &mut Vec<u8>) {
+    let mut words: Vec<Vec<u8>> =
+        argument.split(|&octet| octet == b' ').map(<[u8]>::to_vec).collect();
+    for word in words.iter_mut().skip(1) {
+        let Some((key, value)) = word.split_at_checked(7) else { continue };
+        if !key.eq_ignore_ascii_case(b"NOTIFY=") {
+            continue;
+        }
+        let mut rest = value
+            .split(|&octet| octet == b',')
+            .filter(|event| !event.eq_ignore_ascii_case(b"SUCCESS"))
+            .collect::<Vec<_>>()
+            .join(&b',');
+        if rest.is_empty() {
+            rest = b"NEVER".to_vec();
+        }
+        if rest.len() != value.len() {
+            *word = [key, &rest].concat();
+        }
+    }
+    *argument = words.join(&b' ');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::smtp::command::parse;
 
     fn session() -> Session {
-        let rules = Rules {
-            lmtp: false,
-            xforward: true,
-            message_bytes_max: 1000,
-            recipients_max: 2,
-            extensions: Extensions::ALL,
-        };
-        Session::new(rules, Client::default())
+        Session::new(Rules { xforward: true, ..Rules::new(1000, 2) }, Client::default())
     }
 
     /// Plays lines as a store-and-forward engine would, accepting everything; gives the codes, 354 for a body.
@@ -398,7 +482,8 @@ mod tests {
     #[test]
     fn what_the_next_hop_cannot_carry_is_not_offered() {
         let mut s = session();
-        s.rules.extensions = Extensions { eight_bit: false, utf8: true, dsn: false };
+        s.rules.extensions =
+            Extensions { eight_bit: false, utf8: true, dsn: false, require_tls: false };
         s.rules.xforward = false;
         play(&mut s, &["EHLO x"]);
         let text = s.greeting().text();
@@ -406,6 +491,64 @@ mod tests {
             assert!(!text.contains(word), "{text}");
         }
         assert_eq!(play(&mut s, &["XFORWARD NAME=x", "MAIL FROM:<a@b> RET=FULL"]), [550, 555]);
+    }
+
+    #[test]
+    fn what_is_hidden_is_neither_offered_nor_taken() {
+        let mut s = session();
+        s.rules.extensions.require_tls = true;
+        play(&mut s, &["EHLO x"]);
+        for word in ["8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "VRFY", "PIPELINING"] {
+            assert!(s.greeting().text().contains(word), "{word}");
+        }
+        assert_eq!(
+            play(&mut s, &["VRFY x", "MAIL FROM:<a@b> REQUIRETLS", "RSET"]),
+            [252, 250, 250]
+        );
+        s.rules.hidden = ["8BITMIME", "DSN", "VRFY", "REQUIRETLS"].map(str::to_owned).to_vec();
+        play(&mut s, &["EHLO x"]);
+        for word in ["8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "VRFY"] {
+            assert!(!s.greeting().text().contains(word), "{word}");
+        }
+        let lines = ["MAIL FROM:<a@b> SMTPUTF8", "MAIL FROM:<a@b> RET=FULL", "VRFY x"];
+        assert_eq!(play(&mut s, &lines), [550, 555, 502]);
+        assert_eq!(play(&mut s, &["MAIL FROM:<a@b> REQUIRETLS"]), [555]);
+    }
+
+    #[test]
+    fn strict_addresses_stand_in_brackets() {
+        let mut s = session();
+        assert_eq!(play(&mut s, &["MAIL FROM: a@b", "RCPT TO:c@d", "RSET"]), [250, 250, 250]);
+        s.rules.strict_addresses = true;
+        assert_eq!(play(&mut s, &["MAIL FROM: a@b", "MAIL FROM: <a@b>"]), [501, 501]);
+        assert_eq!(
+            play(&mut s, &["MAIL FROM:<>", "RCPT TO:c@d", "RCPT TO:<c@d>"]),
+            [250, 501, 250]
+        );
+    }
+
+    #[test]
+    fn success_can_be_taken_out_of_notify_and_nothing_else_changes() {
+        for (argument, want) in [
+            ("<a@b>", "<a@b>"),
+            (
+                "<a@b> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bb@c",
+                "<a@b> NOTIFY=FAILURE ORCPT=rfc822;a+2Bb@c",
+            ),
+            ("<a@b>  notify=failure,success", "<a@b>  notify=failure"),
+            ("<a@b> NOTIFY=SUCCESS", "<a@b> NOTIFY=NEVER"),
+            ("<a@b> NOTIFY=NEVER", "<a@b> NOTIFY=NEVER"),
+            ("<a@b> NOTIFY=DELAY,FAILURE", "<a@b> NOTIFY=DELAY,FAILURE"),
+        ] {
+            let mut octets = argument.as_bytes().to_vec();
+            without_success(&mut octets);
+            assert_eq!(String::from_utf8(octets).unwrap(), want);
+        }
+        let mut s = session();
+        s.rules.terminate_success = true;
+        play(&mut s, &["EHLO x", "MAIL FROM:<a@b>", "RCPT TO:<c@d> NOTIFY=SUCCESS,DELAY"]);
+        let path = &s.envelope().unwrap().recipients[0].path;
+        assert_eq!(path.argument, b"<c@d> NOTIFY=DELAY");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::cache::Cache;
 use super::connect::{Capped, connect};
 use super::health::{Circuit, Health, lock};
 use super::reply::printable;
@@ -27,6 +28,7 @@ pub(super) struct Clamd {
     sessions: std::sync::Mutex<Vec<Session>>,
     streams: Semaphore,
     circuit: Circuit,
+    pub(super) cache: Cache,
     last_look: AsyncMutex<Option<Instant>>,
 }
 
@@ -48,6 +50,7 @@ impl Clamd {
             sessions: std::sync::Mutex::default(),
             streams: Semaphore::new(STREAMS_MAX),
             circuit: Circuit::default(),
+            cache: Cache::default(),
             last_look: AsyncMutex::default(),
         }
     }
@@ -72,7 +75,7 @@ impl Clamd {
             Err(
                 Trouble::Deadline | Trouble::Busy | Trouble::NeverSeen | Trouble::Resting { .. },
             ) => {}
-            Err(trouble) => self.health.down(trouble.to_string()),
+            Err(trouble) => self.down(trouble.to_string()),
         }
         result
     }
@@ -170,8 +173,9 @@ impl Clamd {
                     }
                     self.place.store(at, Ordering::Relaxed);
                     self.circuit.close();
-                    let version = reply.strip_suffix(b"\0").unwrap_or(&reply);
-                    return self.health.up(Some(printable(version)));
+                    let version = printable(reply.strip_suffix(b"\0").unwrap_or(&reply));
+                    self.cache.version(&version);
+                    return self.health.up(Some(version));
                 }
                 Ok(Ok(reply)) => {
                     trouble = format!("{address}: not a clamd: {}", printable(&reply));
@@ -182,7 +186,13 @@ impl Clamd {
                 }
             }
         }
-        self.health.down(trouble);
+        self.down(trouble);
+    }
+
+    /// Who was away may come back with other signatures.
+    fn down(&self, why: String) {
+        self.cache.forget();
+        self.health.down(why);
     }
 
     /// True if it was looked for without success so far: then its absence is no trouble.

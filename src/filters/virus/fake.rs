@@ -25,6 +25,8 @@ enum Manner {
     Mute,
     /// Reads the first stream and says nothing.
     MuteAfterStream,
+    /// Reads all streams and says nothing.
+    OnlyReads,
     /// Closes in the middle of the first stream.
     HangUpInStream,
     /// Closes after the first stream.
@@ -128,6 +130,7 @@ async fn serve(stream: UnixStream, manner: Manner, streams: &AtomicUsize) -> Opt
         let data = read_stream(&mut stream).await?;
         streams.fetch_add(1, Ordering::SeqCst);
         match manner {
+            Manner::OnlyReads => {}
             Manner::MuteAfterStream => std::future::pending::<()>().await,
             Manner::HangUpAfterStream => return None,
             Manner::Says(octets) => stream.write_all(octets).await.ok()?,
@@ -438,4 +441,40 @@ async fn a_reload_keeps_what_is_known_of_a_scanner_that_did_not_change() {
         |scanner: &Scanner| clamd::keep_or_new(scanner, Some(&address), [Arc::clone(&known)]);
     assert!(Arc::ptr_eq(&known, &after(&scanner(OnError::TempFail))));
     assert!(!Arc::ptr_eq(&known, &after(&scanner(OnError::Pass))));
+}
+
+#[tokio::test]
+async fn large_parts_are_asked_about_once_the_whole_message_is_answered() {
+    let large = "x".repeat(40_000);
+    // The answer to the first stream never comes, so no other may follow.
+    let fake = Fake::start(&[Manner::OnlyReads]);
+    let scanners = scanners(fake.address());
+    let soon = Instant::now() + Duration::from_millis(300);
+    assert_eq!(gist(&scanners.inspect(&mail("raw", &[&large, "b"]), soon).await).0, "required");
+    assert_eq!(fake.streams.load(Ordering::SeqCst), 1);
+    let soon = Instant::now() + Duration::from_millis(300);
+    assert_eq!(gist(&scanners.inspect(&mail("raw", &["a", "b"]), soon).await).0, "required");
+    assert_eq!(fake.streams.load(Ordering::SeqCst), 4, "small ones go side by side");
+}
+
+#[tokio::test]
+async fn a_part_found_clean_is_not_asked_about_again_under_the_same_signatures() {
+    let fake = Fake::start(&[Manner::Proper]);
+    let scanners = scanners(fake.address());
+    let asked = async || {
+        let before = fake.streams.load(Ordering::SeqCst);
+        assert_eq!(gist(&scanners.inspect(&mail("raw", &["logo"]), soon()).await).0, "clean");
+        fake.streams.load(Ordering::SeqCst) - before
+    };
+    assert_eq!((asked().await, asked().await), (2, 2), "its version is not known");
+    scanners.probe().await;
+    assert_eq!((asked().await, asked().await), (2, 1));
+    scanners.probe().await;
+    assert_eq!(asked().await, 1);
+    scanners.clamds[0].cache.version("ClamAV 1.4.0/27001/today");
+    assert_eq!(asked().await, 2);
+    let infected = scanners.inspect(&mail("raw", &["VIRUS"]), soon()).await;
+    assert_eq!(gist(&infected).0, "infected");
+    let again = scanners.inspect(&mail("raw", &["VIRUS"]), soon()).await;
+    assert_eq!(gist(&again).0, "infected", "only clean parts are remembered");
 }

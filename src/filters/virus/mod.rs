@@ -13,6 +13,7 @@ use crate::filters::{Mistake, NotRun, RuleFile, Weight};
 use crate::mail::Message;
 
 mod builtin;
+mod cache;
 mod clamd;
 mod connect;
 mod health;
@@ -155,12 +156,21 @@ async fn ask(clamd: &Clamd, mail: &Message, deadline: Instant) -> Outcome {
     let mut jobs = requests::choose(mail);
     let size_max = clamd.scanner.max_size_bytes;
     for job in &mut jobs {
+        if job.digest.is_some_and(|digest| clamd.cache.is_clean(&digest, began)) {
+            job.answer = Some(Answer::Clean);
+            continue;
+        }
         if u64::try_from(job.data.len()).unwrap_or(u64::MAX) > size_max {
             let why = format!("larger than {size_max} octets, not sent");
             job.answer = Some(Answer::TooLarge(why));
         }
     }
+    let generation = clamd.cache.generation();
     let result = clamd.scan(&mut jobs, deadline).await;
+    let found_clean = jobs.iter().filter(|job| job.answer == Some(Answer::Clean));
+    for digest in found_clean.filter_map(|job| job.digest) {
+        clamd.cache.add(digest, generation, began);
+    }
     Outcome::of(&clamd.scanner, jobs, result, began.elapsed())
 }
 

@@ -10,13 +10,18 @@ use crate::mail::{Message, Part, PartFlag, PartKind};
 /// The whole message first, then each decoded part whose octets the scanner would not see in it as they are; equal
 /// octets once.
 pub(super) fn choose(message: &Message) -> Vec<Job> {
-    let raw = Job { part: String::new(), data: message.raw.clone(), answer: None };
+    let raw = Job { part: String::new(), data: message.raw.clone(), digest: None, answer: None };
     let mut seen = HashSet::new();
     let parts = message
         .parts
         .iter()
         .filter(|part| is_asked_about(part, &message.raw) && seen.insert(part.sha256))
-        .map(|part| Job { part: part.path.clone(), data: part.data.clone(), answer: None });
+        .map(|part| Job {
+            part: part.path.clone(),
+            data: part.data.clone(),
+            digest: Some(part.sha256),
+            answer: None,
+        });
     std::iter::once(raw).chain(parts).collect()
 }
 

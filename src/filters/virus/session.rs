@@ -20,6 +20,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
+use super::cache::Digest;
 use super::connect::Stream;
 use super::reply::{self, Answer, Reply};
 
@@ -30,6 +31,8 @@ pub(super) struct Job {
     pub(super) part: String,
     /// The octets.
     pub(super) data: Bytes,
+    /// What they are known by, if a clean answer may be remembered: of parts, never of a whole message.
+    pub(super) digest: Option<Digest>,
     /// `None` until clamd answered.
     pub(super) answer: Option<Answer>,
 }
@@ -226,8 +229,11 @@ impl Talk {
     /// Puts further jobs on the way, as many as may be under way at once.
     fn fill(&mut self, jobs: &mut [Job], requests: &mut u32) {
         while self.sending.len() + self.waiting.len() < UNDER_WAY_MAX {
-            let Some(job) = jobs.get_mut(self.next_job) else { break };
             let index = self.next_job;
+            if index > 0 && is_first_awaited(jobs) {
+                break;
+            }
+            let Some(job) = jobs.get_mut(index) else { break };
             self.next_job += 1;
             if job.answer.is_some() {
                 continue;
@@ -319,6 +325,19 @@ impl Talk {
         }
     }
 }
+
+/// True while the whole message should be answered before its parts are asked about. clamd looks into the message by
+/// itself and remembers the digests of what it found clean there; a part it has seen so costs it no more than reading.
+/// Asked at the same time, it would do the work twice: 150 ms of processor instead of 88 for a mail of 520 kB.
+fn is_first_awaited(jobs: &[Job]) -> bool {
+    let Some((first, parts)) = jobs.split_first() else { return false };
+    let octets: usize =
+        parts.iter().filter(|job| job.answer.is_none()).map(|job| job.data.len()).sum();
+    first.answer.is_none() && octets > SIDE_BY_SIDE_BYTES_MAX
+}
+
+/// So few octets are looked at twice in less time than it takes to answer and ask once more.
+const SIDE_BY_SIDE_BYTES_MAX: usize = 32 << 10;
 
 const START: &[u8] = b"zIDSESSION\0";
 const COMMAND: &[u8] = b"zINSTREAM\0";

@@ -115,6 +115,8 @@ pub struct Offer {
     pub dsn: bool,
     /// SIZE.
     pub size: bool,
+    /// REQUIRETLS.
+    pub require_tls: bool,
     /// The attributes of XFORWARD, in upper case.
     pub xforward: Vec<String>,
 }
@@ -130,6 +132,7 @@ impl Offer {
                 Some("SMTPUTF8") => offer.utf8 = true,
                 Some("DSN") => offer.dsn = true,
                 Some("SIZE") => offer.size = true,
+                Some("REQUIRETLS") => offer.require_tls = true,
                 Some("XFORWARD") => offer.xforward = words.collect(),
                 _ => {}
             }
@@ -140,7 +143,12 @@ impl Offer {
     /// What a session before it may offer.
     #[must_use]
     pub fn extensions(&self) -> Extensions {
-        Extensions { eight_bit: self.eight_bit, utf8: self.utf8 && self.eight_bit, dsn: self.dsn }
+        Extensions {
+            eight_bit: self.eight_bit,
+            utf8: self.utf8 && self.eight_bit,
+            dsn: self.dsn,
+            require_tls: self.require_tls,
+        }
     }
 }
 

@@ -198,6 +198,10 @@ pub fn impossible(offer: &Offer, transaction: &Transaction<'_>) -> Option<Reply>
             return Some(Reply::new(550, "5.6.7 SMTPUTF8 is not supported by the next hop"));
         }
     }
+    // A promise that nobody behind us gives must not be dropped in silence (RFC 8689 section 4.2.1).
+    if !offer.require_tls && asks("REQUIRETLS") {
+        return Some(Reply::new(550, "5.7.30 REQUIRETLS is not supported by the next hop"));
+    }
     if !offer.eight_bit
         && asks("BODY=8BITMIME")
         && !transaction.pieces.iter().all(|piece| piece.is_ascii())
@@ -301,6 +305,7 @@ mod tests {
             utf8: true,
             dsn: true,
             size: true,
+            require_tls: true,
             xforward: vec![],
         };
         for text in [
