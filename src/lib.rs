@@ -8,6 +8,8 @@ pub mod delivery;
 pub mod examine;
 pub mod explain;
 pub mod filters;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 pub mod mail;
 pub mod metrics;

@@ -123,6 +123,8 @@ defect_codes! {
     TooManyHeaders = "too-many-headers",
     /// More parameters or segments of parameters than the limit.
     TooManyParameters = "too-many-parameters",
+    /// More links than the limit.
+    TooManyLinks = "too-many-links",
     /// More archive members than the limit.
     TooManyFiles = "too-many-files",
     /// Archives unpack to more octets than the limit.
@@ -143,6 +145,7 @@ impl DefectCode {
                 | Self::TooManyParts
                 | Self::TooManyHeaders
                 | Self::TooManyParameters
+                | Self::TooManyLinks
                 | Self::TooManyFiles
                 | Self::TooManyOctets
                 | Self::TooHighRatio

@@ -23,9 +23,6 @@ pub(super) struct Reading {
     pub(super) encoding: Encoding,
 }
 
-/// Further readings of one part, at most.
-const READINGS_MAX: usize = 5;
-
 /// What a header section says.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -49,21 +46,26 @@ struct Values<'a> {
     versions: Vec<&'a [u8]>,
     descriptions: Vec<&'a [u8]>,
     locations: Vec<&'a [u8]>,
+    /// More fields of one name than are looked at.
+    too_many: bool,
+    same_max: usize,
 }
 
 impl<'a> Values<'a> {
-    fn of(octets: &'a [u8], section: &Section) -> Self {
-        let mut values = Self::default();
+    fn of(octets: &'a [u8], section: &Section, limits: &Limits) -> Self {
+        let mut values = Self { same_max: limits.same_fields_max, ..Self::default() };
         let get = |range: &Range<usize>| octets.get(range.clone()).unwrap_or_default();
         for field in &section.fields {
             let value = get(&field.value);
             values.sort(get(&field.name), value);
             // A bare CR may end the line for a reader, and another field begin there.
             let mut rest = value;
-            for _ in 0..8 {
-                let Some(cr) = header::hidden_start(rest) else { break };
+            while let Some(cr) = header::hidden_start(rest) {
                 rest = rest.get(cr + 1..).unwrap_or_default();
-                if let Some(colon) = memchr::memchr(b':', rest) {
+                // The name ends in the line that begins here.
+                if let Some(colon) = memchr::memchr2(b':', b'\r', rest)
+                    && rest.get(colon) == Some(&b':')
+                {
                     let (name, value) = rest.split_at(colon);
                     values.sort(name.trim_ascii(), value.get(1..).unwrap_or_default());
                 }
@@ -88,9 +90,14 @@ impl<'a> Values<'a> {
             Some(b'm' | b'M') if header::is_named(name, "mime-version") => &mut self.versions,
             _ => return,
         };
-        // More than a handful of the same field is no longer a reading anybody shares.
-        if list.len() < 8 {
+        if list.len() < self.same_max {
             list.push(value);
+            return;
+        }
+        // Readers take the first one or the last one.
+        self.too_many = true;
+        if let Some(last) = list.last_mut() {
+            *last = value;
         }
     }
 }
@@ -109,8 +116,11 @@ impl Facts {
         default_type: &str,
         limits: &Limits,
     ) -> Self {
-        let values = Values::of(octets, section);
+        let values = Values::of(octets, section, limits);
         let mut facts = Self::default();
+        if values.too_many {
+            facts.note(DefectCode::TooManyHeaders, "of one name");
+        }
         for (list, code) in [
             (&values.types, DefectCode::DuplicateContentType),
             (&values.encodings, DefectCode::DuplicateTransferEncoding),
@@ -134,20 +144,20 @@ impl Facts {
                 Field::parse(&line, limits)
             })
             .collect();
-        if types.iter().chain(&dispositions).any(|field| field.too_many) {
+        if types.iter().chain(&dispositions).chain(&strays).any(|field| field.too_many) {
             facts.note(DefectCode::TooManyParameters, "");
         }
         facts.typed = !types.is_empty();
         facts.declare(types.first(), default_type);
         facts.disposition =
             dispositions.first().map(|field| field.main.clone()).filter(|text| !text.is_empty());
-        facts.read_names(&types, &dispositions, &strays);
+        facts.read_names(&types, &dispositions, &strays, limits);
         if facts.names.is_empty() {
-            facts.names_of_last_resort(&values);
+            facts.names_of_last_resort(&values, limits);
         }
-        let structures = facts.structures(&types, &strays);
+        let structures = facts.structures(&types, &strays, limits);
         let encodings = facts.encodings(&values.encodings);
-        facts.combine(structures, &encodings);
+        facts.combine(structures, &encodings, limits);
         facts
     }
 
@@ -172,7 +182,13 @@ impl Facts {
         self.charset = field.text("charset").filter(|text| !text.is_empty());
     }
 
-    fn read_names(&mut self, types: &[Field], dispositions: &[Field], strays: &[Field]) {
+    fn read_names(
+        &mut self,
+        types: &[Field],
+        dispositions: &[Field],
+        strays: &[Field],
+        limits: &Limits,
+    ) {
         let charset = self.charset.clone();
         let named = dispositions.iter().map(|field| (field, "filename"));
         let named = named.chain(dispositions.iter().map(|field| (field, "name")));
@@ -185,30 +201,35 @@ impl Facts {
             if let Some(code) = odd_parameter(&readings, false) {
                 self.note(code, parameter);
             }
+            if readings.too_many {
+                self.note(DefectCode::TooManyParameters, parameter);
+            }
+            if self.names.len() > limits.names_max {
+                break;
+            }
             for (octets, label) in &readings.all {
                 let name = match label {
                     Some(label) => charset::decode(octets, Some(label)).0,
                     None => charset::guess(octets),
                 };
-                self.add_name(name.into_owned());
+                self.add_name(name.into_owned(), limits);
                 if memchr::memmem::find(octets, b"=?").is_some() {
-                    self.add_name(words::decode(octets));
+                    self.add_name(words::decode(octets), limits);
                 }
                 if label.is_none() && std::str::from_utf8(octets).is_err() {
                     for label in [charset.as_deref().unwrap_or("koi8-r"), "koi8-r", "gb18030"] {
-                        self.add_name(charset::decode(octets, Some(label)).0.into_owned());
+                        self.add_name(charset::decode(octets, Some(label)).0.into_owned(), limits);
                     }
                 }
             }
         }
     }
 
-    fn add_name(&mut self, name: String) {
-        const NAMES_MAX: usize = 64;
+    fn add_name(&mut self, name: String, limits: &Limits) {
         if name.is_empty() || self.names.contains(&name) {
             return;
         }
-        if self.names.len() < NAMES_MAX {
+        if self.names.len() < limits.names_max {
             self.names.push(name);
         } else {
             self.note(DefectCode::TooManyParameters, "names");
@@ -216,7 +237,7 @@ impl Facts {
     }
 
     /// A description or location counts as a name only if it looks like one and there is no other.
-    fn names_of_last_resort(&mut self, values: &Values<'_>) {
+    fn names_of_last_resort(&mut self, values: &Values<'_>, limits: &Limits) {
         for (value, is_location) in values
             .descriptions
             .iter()
@@ -239,15 +260,16 @@ impl Facts {
                 && extension.chars().all(|sign| sign.is_ascii_alphanumeric())
                 && !name.contains([' ', '@']);
             if plausible {
-                self.add_name(name.to_owned());
+                self.add_name(name.to_owned(), limits);
             }
         }
     }
 
-    fn structures(&mut self, types: &[Field], strays: &[Field]) -> Vec<Structure> {
+    fn structures(&mut self, types: &[Field], strays: &[Field], limits: &Limits) -> Vec<Structure> {
         let mut all = Vec::new();
         let mut add = |structure: Structure| {
-            if !all.contains(&structure) {
+            // One more than are decoded, so that it is known that there are too many.
+            if all.len() <= limits.readings_max && !all.contains(&structure) {
                 all.push(structure);
             }
         };
@@ -257,8 +279,13 @@ impl Facts {
                 let readings = field.values("boundary");
                 odd.extend(odd_parameter(&readings, true));
                 let strays = strays.iter().map(|field| field.values("boundary"));
+                let too_many = readings.too_many;
                 let mut boundaries: Vec<_> =
                     readings.all.into_iter().chain(strays.flat_map(|r| r.all)).collect();
+                let long = |(text, _): &(Vec<u8>, _)| text.len() > limits.boundary_bytes_max;
+                if too_many || boundaries.iter().any(long) {
+                    odd.push(DefectCode::TooManyParameters);
+                }
                 if boundaries.is_empty() {
                     odd.push(DefectCode::NoBoundary);
                     boundaries.push((Vec::new(), None));
@@ -301,7 +328,7 @@ impl Facts {
         all
     }
 
-    fn combine(&mut self, structures: Vec<Structure>, encodings: &[Encoding]) {
+    fn combine(&mut self, structures: Vec<Structure>, encodings: &[Encoding], limits: &Limits) {
         for structure in structures {
             let container = matches!(structure, Structure::Multipart(_));
             let coded = encodings.iter().any(|encoding| *encoding != Encoding::Identity);
@@ -312,9 +339,12 @@ impl Facts {
             let plain = (container && coded).then_some(&Encoding::Identity);
             let others = encodings.iter().filter(|encoding| Some(*encoding) != plain);
             for encoding in plain.into_iter().chain(others) {
-                if self.readings.len() <= READINGS_MAX {
+                if self.readings.len() < limits.readings_max {
                     self.readings
                         .push(Reading { structure: structure.clone(), encoding: *encoding });
+                } else {
+                    self.note(DefectCode::TooManyParts, "too many readings");
+                    return;
                 }
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Field {
     parameters: Vec<Parameter>,
     /// True if there are more parameters than the limit.
     pub(super) too_many: bool,
+    /// Readings kept of one parameter.
+    values_max: usize,
 }
 
 /// The octets with comments in parentheses taken out, nested ones too; quoted strings are left alone.
@@ -102,7 +104,7 @@ impl Field {
     /// Reads the raw value of a field.
     pub(super) fn parse(value: &[u8], limits: &Limits) -> Self {
         let flat = unfold(value);
-        let mut field = Self::default();
+        let mut field = Self { values_max: limits.values_max, ..Self::default() };
         let rest = field.read_main(&flat);
         field.read_parameters(rest, limits);
         field
@@ -178,7 +180,7 @@ impl Field {
 
     /// Every reading of the parameter `want`, the likeliest first, duplicates dropped.
     pub(super) fn values(&self, want: &str) -> Readings {
-        let mut readings = Readings::default();
+        let mut readings = Readings { max: self.values_max, ..Readings::default() };
         let mut segments: Vec<Segment<'_>> = Vec::new();
         let mut writings = 0_usize;
         for parameter in &self.parameters {
@@ -238,6 +240,14 @@ fn read_value(at: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
             // The closing quote is missing: some stop at the separator.
             add(inner.split(|octet| *octet == b';').next().unwrap_or(inner).trim_ascii());
         }
+        // What stands behind the closing quote is a part of the value for some: `"x".exe`.
+        let ends = |octet: &u8| octet.is_ascii_whitespace() || matches!(octet, b';' | b'=' | b'(');
+        let end = after.iter().position(ends).unwrap_or(after.len());
+        let word = after.iter().take(end).copied().filter(|octet| *octet != b'"');
+        let word: Vec<u8> = word.collect();
+        if !word.is_empty() && after.get(end) != Some(&b'=') {
+            add(&[&plain[..], &word].concat());
+        }
         let end = memchr::memchr(b';', after).map_or(after.len(), |end| end + 1);
         // Without a separator the next parameter begins right behind the quote.
         if memchr::memchr(b'=', after.get(..end).unwrap_or_default()).is_some() {
@@ -257,6 +267,10 @@ fn read_value(at: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
         if let Some(bare) = plain.strip_prefix(b"'").and_then(|bare| bare.strip_suffix(b"'")) {
             add(bare);
         }
+        if memchr::memchr(b'\\', written).is_some() {
+            // A backslash may take the meaning from the separator behind it.
+            add(unescape(escaped_word(at)).trim_ascii());
+        }
         at.get(end..).unwrap_or_default()
     };
     for index in 0..values.len() {
@@ -268,6 +282,21 @@ fn read_value(at: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
         }
     }
     (values, rest)
+}
+
+/// What stands before the first `;` without a backslash before it.
+fn escaped_word(at: &[u8]) -> &[u8] {
+    let mut octets = at.iter().enumerate();
+    while let Some((index, octet)) = octets.next() {
+        match octet {
+            b'\\' => {
+                octets.next();
+            }
+            b';' => return at.get(..index).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    at
 }
 
 fn unescape(content: &[u8]) -> Vec<u8> {
@@ -291,6 +320,9 @@ pub(super) struct Readings {
     pub(super) duplicate: bool,
     /// True if a writing of RFC 2231 is broken, or says other than the plain one.
     pub(super) bad: bool,
+    /// True if there are more than the limit.
+    pub(super) too_many: bool,
+    max: usize,
 }
 
 impl Readings {
@@ -299,9 +331,15 @@ impl Readings {
     }
 
     fn push(&mut self, value: Vec<u8>, charset: Option<String>) {
-        if !self.all.iter().any(|(known, label)| *known == value && *label == charset) {
-            self.all.push((value, charset));
+        let known = |(known, label): &(Vec<u8>, _)| *known == value && *label == charset;
+        if self.all.len() > self.max || self.all.iter().any(known) {
+            return;
         }
+        if self.all.len() == self.max {
+            self.too_many = true;
+            return;
+        }
+        self.all.push((value, charset));
     }
 }
 

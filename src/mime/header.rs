@@ -99,7 +99,7 @@ pub(super) fn parse(octets: &[u8], ends: LineEnds, limits: &Limits) -> Section {
                 break;
             }
             Line::Continuation => {
-                continuation(&mut section, line, at..end, next, open);
+                continuation(&mut section, line, at..end, next, open.then_some(limits));
             }
             Line::Mbox => open = false,
             Line::Field { name, colon } => {
@@ -157,17 +157,29 @@ fn classify(line: &[u8], first: bool) -> Line {
     Line::Field { name: name.len(), colon }
 }
 
-fn continuation(section: &mut Section, line: &[u8], range: Range<usize>, next: usize, open: bool) {
+/// `open`: the limits for the field that the line continues, if that one was kept.
+fn continuation(
+    section: &mut Section,
+    line: &[u8],
+    range: Range<usize>,
+    next: usize,
+    open: Option<&Limits>,
+) {
     if line.iter().all(|octet| matches!(octet, b' ' | b'\t' | b'\r')) {
         section.note(DefectCode::BlankContinuation, b"");
     }
     match section.fields.last_mut() {
-        Some(field) if open => {
+        Some(field) => {
+            // Too many fields: else the line belongs to one that was not kept.
+            let Some(limits) = open else { return };
+            let before = field.value.end - field.field.start;
             field.field.end = next;
             field.value.end = range.end;
+            let now = field.value.end - field.field.start;
+            if before <= limits.header_bytes_max && now > limits.header_bytes_max {
+                section.note(DefectCode::TooManyHeaders, b"a field is too long");
+            }
         }
-        // Too many fields: the line belongs to one that was not kept.
-        Some(_) => {}
         None => {
             section.note(DefectCode::LeadingContinuation, line);
             if section.strays.is_empty() {

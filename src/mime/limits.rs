@@ -12,10 +12,24 @@ pub struct Limits {
     pub parts_max: usize,
     /// Header fields in one header section.
     pub headers_max: usize,
-    /// Octets of one header field.
+    /// Octets of one header field, its folds included.
     pub header_bytes_max: usize,
+    /// Fields of one name of which each is a reading: of more, the first ones and the last are looked at.
+    pub same_fields_max: usize,
     /// Parameters of one field, and segments of one RFC 2231 parameter.
     pub parameters_max: usize,
+    /// Different values that one parameter can be read as.
+    pub values_max: usize,
+    /// Candidates for the file name of one part.
+    pub names_max: usize,
+    /// Octets of a boundary. RFC 2046 allows 70; a longer one than this is looked for all the same, and said.
+    pub boundary_bytes_max: usize,
+    /// Readings of one part: structures times transfer encodings.
+    pub readings_max: usize,
+    /// Octets that may be read another way again: this many, or sixteen times those of the message if that is more.
+    pub again_bytes_min: usize,
+    /// Links of a message.
+    pub links_max: usize,
     /// Nesting of archives.
     pub archive_depth_max: usize,
     /// Archive members altogether.
@@ -35,7 +49,14 @@ impl Default for Limits {
             parts_max: 10_000,
             headers_max: 10_000,
             header_bytes_max: 1 << 20,
+            same_fields_max: 8,
             parameters_max: 100,
+            values_max: 64,
+            names_max: 64,
+            boundary_bytes_max: 1 << 10,
+            readings_max: 6,
+            again_bytes_min: 16 << 20,
+            links_max: 10_000,
             archive_depth_max: 12,
             archive_files_max: 5_000,
             archive_expanded_bytes_max: 500 << 20,

@@ -10,6 +10,8 @@ mod charset;
 mod container;
 mod facts;
 mod field;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 pub mod html;
 pub mod kind;

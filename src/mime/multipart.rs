@@ -126,7 +126,14 @@ fn delimiter_at(body: &[u8], at: usize, length: usize) -> Option<Delimiter> {
         // Behind the closing dashes anything may stand; behind the name only what a blank sets apart, or an octet
         // that is in no boundary, which some readers take for a blank.
         [behind, ..] if blanks > 0 || closing || !(b'!'..=b'~').contains(behind) => {
-            let end = memchr::memchr(b'\n', rest).map_or(body.len(), |lf| tail_at + lf + 1);
+            // A bare CR ends the line as it began it, else lines of it would be read to the end again and again.
+            let end = match memchr::memchr2(b'\r', b'\n', rest) {
+                None => body.len(),
+                Some(at) => {
+                    let crlf = rest.get(at..at + 2) == Some(b"\r\n");
+                    tail_at + at + 1 + usize::from(crlf)
+                }
+            };
             (end, false)
         }
         _ => return None,

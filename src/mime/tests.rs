@@ -8,6 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::mail::{DefectCode, PartKind};
 
+mod limits;
+mod linear;
+mod wrapped;
+
 fn message(text: &str) -> Message {
     decode(Bytes::copy_from_slice(text.as_bytes()), &Limits::default())
 }

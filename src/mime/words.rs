@@ -24,8 +24,14 @@ pub(super) fn decode_with_defect(value: &[u8]) -> (String, Option<DefectCode>) {
     }
     let mut out = Output::default();
     let mut rest: &[u8] = &flat;
+    // Behind the last `?=` no word ends, so none is looked for: each would be read to the end of the field.
+    let last_end = memmem::rfind(&flat, b"?=").map_or(0, |at| flat.len() - at);
     while let Some(at) = memmem::find(rest, b"=?") {
         let (before, word) = rest.split_at(at);
+        if word.len() <= last_end || last_end == 0 {
+            out.defect = out.defect.or(Some(DefectCode::BadEncodedWord));
+            break;
+        }
         match read_word(word) {
             Some((word, length)) => {
                 out.plain(before);

@@ -43,6 +43,15 @@ pub fn shipped() -> Vec<RuleFile> {
     )]
 }
 
+/// Reads what a scanner daemon said; for fuzzing.
+pub(crate) fn read_reply(octets: &[u8]) {
+    if let Ok(reply) = reply::parse(octets)
+        && let Answer::Found(name) = reply.answer
+    {
+        let _ = is_heuristic(&name);
+    }
+}
+
 /// The scanners of one configuration.
 pub struct Scanners {
     clamds: Vec<Arc<Clamd>>,

@@ -131,20 +131,23 @@ fn flush(one: &mut One, group: &mut u32, held: &mut u32, padded: bool) {
 
 /// Every reading of a body in base64.
 ///
-/// Readers differ on rubbish (skip the characters, or the line), on padding inside (stop, or go on) and on the
-/// alphabet of RFC 4648 section 5; where one of these shows, the other reading is given too.
+/// Readers differ on rubbish (skip the characters, the rest of the line, or the line), on padding inside (stop, go on,
+/// skip it, or count it as one of four), on lines that end within a group, and on the alphabet of RFC 4648 section 5;
+/// where one of these shows, the other readings are given too.
 pub(super) fn decode_all(octets: &Bytes) -> Decoded {
     let one = decode(octets);
     let mut all = Decoded::default();
     if one.junk > 0 {
         all.odd.push(DefectCode::Base64Junk);
         all.others.push(decode(&clean_lines(octets)).data.into());
+        all.others.push(decode(&heads_of_lines(octets)).data.into());
         if octets.iter().any(|octet| matches!(octet, b'-' | b'_')) {
             all.others.push(decode(&url_alphabet(octets)).data.into());
         }
     }
     if one.odd_length {
         all.odd.push(DefectCode::Base64Length);
+        all.others.push(decode(&whole_fours_of_lines(octets)).data.into());
     }
     if one.inner_padding {
         all.odd.push(DefectCode::Base64InnerPadding);
@@ -154,6 +157,7 @@ pub(super) fn decode_all(octets: &Bytes) -> Decoded {
         // A stray padding character is skipped by readers that only stop at the end.
         let skipped: Vec<u8> = octets.iter().copied().filter(|octet| *octet != b'=').collect();
         all.others.push(decode(&skipped).data.into());
+        all.others.push(by_fours(octets).into());
     }
     all.data = one.data.into();
     all.others.retain(|other| *other != all.data);
@@ -169,6 +173,52 @@ fn clean_lines(octets: &[u8]) -> Vec<u8> {
         }
     }
     clean
+}
+
+/// Each line up to the first octet that is no base64.
+fn heads_of_lines(octets: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(octets.len());
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        clean.extend(line.iter().copied().take_while(|octet| value(*octet) != JUNK));
+    }
+    clean
+}
+
+/// Of each line the groups of four that are whole.
+fn whole_fours_of_lines(octets: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(octets.len());
+    for line in octets.split(|octet| *octet == b'\n') {
+        let start = clean.len();
+        clean.extend(line.iter().copied().filter(|octet| !matches!(value(*octet), BLANK | JUNK)));
+        let rest = (clean.len() - start) % 4;
+        clean.truncate(clean.len() - rest);
+    }
+    clean
+}
+
+/// Groups of four in which padding counts wherever it stands: `Q=UI` is two octets.
+fn by_fours(octets: &[u8]) -> Vec<u8> {
+    let mut one = One { data: Vec::with_capacity(octets.len() / 4 * 3 + 3), ..One::default() };
+    let (mut group, mut held, mut count) = (0_u32, 0_u32, 0_u32);
+    for six in octets.iter().map(|octet| value(*octet)).filter(|v| !matches!(*v, BLANK | JUNK)) {
+        if six != PAD {
+            group = group << 6 | u32::from(six);
+            held += 1;
+        }
+        count += 1;
+        if count == 4 {
+            if held == 4 {
+                let [_, x, y, z] = group.to_be_bytes();
+                one.data.extend_from_slice(&[x, y, z]);
+                (group, held) = (0, 0);
+            } else {
+                flush(&mut one, &mut group, &mut held, true);
+            }
+            count = 0;
+        }
+    }
+    flush(&mut one, &mut group, &mut held, true);
+    one.data
 }
 
 fn url_alphabet(octets: &[u8]) -> Vec<u8> {
@@ -231,10 +281,15 @@ mod tests {
             let all = decode_all(&Bytes::copy_from_slice(octets.as_bytes()));
             all.others.iter().map(|o| String::from_utf8_lossy(o).into_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(others("text: abc\nTWFu\n"), ["Man"]);
+        assert_eq!(others("text: abc\nTWFu\n")[0], "Man");
         assert_eq!(others("TWE=TWFu")[0], "Ma", "stop at the padding");
-        assert_eq!(others("TWFu=TWFu"), ["Man"], "skipping the padding gives what we have");
-        assert_eq!(others("PDw_Pz8-").last().unwrap(), "<<???>", "the alphabet for file names");
+        assert_eq!(others("TWFu=TWFu")[0], "Man", "skipping the padding gives what we have");
+        assert!(others("Q=UIQ=0Q").contains(&"ABCD".to_owned()), "padding is one of four");
+        assert!(others("AB\n\nTWFu\n").contains(&"Man".to_owned()), "whole groups of lines");
+        assert!(others("TWFuXXX\nTWFuXXX\n").contains(&"ManMan".to_owned()));
+        assert!(others("TWFu#XYZ\nTWFu\n").contains(&"ManMan".to_owned()), "junk ends a line");
+        let named = others("PDw_Pz8-");
+        assert!(named.contains(&"<<???>".to_owned()), "the alphabet for file names");
     }
 
     proptest! {

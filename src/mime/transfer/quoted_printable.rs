@@ -6,14 +6,30 @@ use memchr::{memchr, memchr2};
 use super::Decoded;
 use crate::mail::DefectCode;
 
-/// Decodes; what is no escape stays as it stands. Blanks before line ends fall away.
+/// Decodes; what is no escape stays as it stands, and in another reading falls away. Blanks before line ends fall away.
 pub(super) fn decode(octets: &Bytes) -> Decoded {
     if memchr(b'=', octets).is_none() && !has_trailing_blanks(octets) {
         return Decoded { data: octets.clone(), ..Decoded::default() };
     }
+    let (data, bad) = decode_as(octets, true);
+    if !bad {
+        return Decoded { data: data.into(), ..Decoded::default() };
+    }
+    let (dropped, _) = decode_as(octets, false);
+    Decoded {
+        data: data.into(),
+        others: vec![dropped.into()],
+        odd: vec![DefectCode::BadQuotedPrintable],
+        ..Decoded::default()
+    }
+}
+
+/// The octets, and whether there was a `=` that is no escape. If it is not kept, it and the two octets that should be
+/// digits are left out, up to the next `=` or the end of the line.
+fn decode_as(octets: &[u8], keeps_bad: bool) -> (Vec<u8>, bool) {
     let mut data = Vec::with_capacity(octets.len());
     let mut bad = false;
-    let mut rest: &[u8] = octets;
+    let mut rest = octets;
     // Blanks put out by an escape are meant; those behind this mark are not.
     let mut literal_from = 0;
     while let Some(at) = memchr2(b'=', b'\n', rest) {
@@ -34,16 +50,21 @@ pub(super) fn decode(octets: &Bytes) -> Decoded {
                 Some(length) => rest = behind.get(length..).unwrap_or_default(),
                 None => {
                     bad = true;
-                    data.push(b'=');
                     rest = behind;
+                    if keeps_bad {
+                        data.push(b'=');
+                    } else {
+                        let two = behind.iter().take(2);
+                        let skip = two.take_while(|o| !matches!(o, b'=' | b'\r' | b'\n')).count();
+                        rest = behind.get(skip..).unwrap_or_default();
+                    }
                 }
             },
             _ => break,
         }
     }
     data.extend_from_slice(rest);
-    let odd = if bad { vec![DefectCode::BadQuotedPrintable] } else { Vec::new() };
-    Decoded { data: data.into(), odd, ..Decoded::default() }
+    (data, bad)
 }
 
 fn has_trailing_blanks(octets: &[u8]) -> bool {
@@ -112,6 +133,15 @@ mod tests {
         check("a  \r\nb \nc ", "a\r\nb\nc ", false);
         check("a=20\r\nb", "a \r\nb", false);
         check("=0D \n", "\r\n", false);
+    }
+
+    #[test]
+    fn what_is_no_escape_falls_away_in_another_reading() {
+        for octets in ["=0X=41", "=0=41", "=  =41", "=ZZ=41", "=G=\r\n=41"] {
+            let got = decode(&Bytes::copy_from_slice(octets.as_bytes()));
+            assert_eq!(got.others, ["A"], "{octets:?}");
+        }
+        assert!(decode(&"=41".into()).others.is_empty());
     }
 
     #[test]

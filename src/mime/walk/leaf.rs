@@ -17,9 +17,6 @@ const BLOCKS_MAX: usize = 100;
 /// Messages pasted into messages pasted into messages: deeper nobody reads.
 const TEXTS_MAX: usize = 3;
 
-/// Links kept of one message.
-const MESSAGE_LINKS_MAX: usize = 10_000;
-
 /// True for the short text that stands before the first delimiter in ordinary mail.
 pub(super) fn is_prose(octets: &[u8]) -> bool {
     const PROSE_BYTES_MAX: usize = 2_000;
@@ -178,8 +175,13 @@ impl Walk {
     }
 
     fn add_links(&mut self, path: &str, found: Vec<(String, Option<String>)>) {
+        if found.len() >= links::LINKS_MAX {
+            self.note(DefectCode::TooManyLinks, path, "");
+        }
         for (url, text) in found {
-            if self.message.links.len() >= MESSAGE_LINKS_MAX {
+            let known = self.seen_links.contains(&url);
+            if !known && self.message.links.len() >= self.budget.limits.links_max {
+                self.note(DefectCode::TooManyLinks, "", "");
                 return;
             }
             if self.seen_links.insert(url.clone()) {
@@ -250,6 +252,13 @@ impl Walk {
         let digest: [u8; 32] = Sha256::digest(&packed.data).into();
         let known = self.seen.contains(&digest);
         if packed.reading && (known || packed.data.is_empty()) {
+            return;
+        }
+        // Members of archives were asked for when they were unpacked.
+        if packed.archive_depth == 0
+            && let Err(code) = self.budget.part()
+        {
+            self.note(code, "", "");
             return;
         }
         self.seen.insert(digest);

@@ -80,9 +80,8 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn new(raw: Bytes, limits: &Limits) -> Self {
         const AGAIN_TIMES: usize = 16;
-        const AGAIN_BYTES_MIN: usize = 16 << 20;
         Self {
-            again_bytes: raw.len().saturating_mul(AGAIN_TIMES).max(AGAIN_BYTES_MIN),
+            again_bytes: raw.len().saturating_mul(AGAIN_TIMES).max(limits.again_bytes_min),
             message: Message { raw, ..Message::default() },
             budget: Budget::new(limits),
             work: Vec::new(),
@@ -366,6 +365,13 @@ impl Walk {
     ) {
         let depth = self.depth_of(parent) + 1;
         let path = format!("{}/{label}", self.path_of(parent));
+        if depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        if reading && !self.may_read_again(data.len()) {
+            return;
+        }
         self.work.push(Work::Packed(Packed {
             names,
             data,
