@@ -195,7 +195,10 @@ impl Reader<'_> {
 
     /// Takes a member, if the limits allow one more.
     fn push(&mut self, mut member: Member) -> Result<(), DefectCode> {
-        self.budget.file()?;
+        // In the second pass it was counted in the first.
+        if self.passwords.is_empty() {
+            self.budget.file()?;
+        }
         if member.names.iter().any(|name| is_unsafe_path(name)) {
             member.odd.push(DefectCode::UnsafePath);
         }
