@@ -243,3 +243,6 @@ fn subject(octets: &Bytes, part: &Part) -> String {
     let value = field.and_then(|field| octets.get(field.value.clone()));
     value.map(words::decode).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,14 +120,9 @@ impl List {
             let shifted =
                 usize::try_from(base.saturating_add(central.offset)).unwrap_or(usize::MAX);
             let plain = usize::try_from(central.offset).unwrap_or(usize::MAX);
-            let mut places: Vec<usize> = [shifted, plain].into_iter().filter(is_local).collect();
-            places.dedup();
-            if places.is_empty() {
-                places.push(shifted);
-            }
-            for place in places {
-                self.add(place, central.said.clone());
-            }
+            // What stands at the place that is not taken is found as any other local header.
+            let place = Some(shifted).filter(is_local).or(Some(plain).filter(is_local));
+            self.add(place.unwrap_or(shifted), central.said);
         }
     }
 

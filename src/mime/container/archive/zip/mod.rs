@@ -294,12 +294,13 @@ impl Reader<'_> {
         for length in lengths {
             let end = start.saturating_add(length).min(self.data.len());
             let content = self.data.slice(start.min(end)..end);
-            let fits = about.fits(self.data, &content, Some(length));
+            let may_read = self.may_read(length);
+            let fits = if may_read { about.fits(self.data, &content, Some(length)) } else { None };
             if about.entry.doubtful && (content.is_empty() || fits != Some(true)) {
                 continue;
             }
             let mut member = named(names);
-            if !self.may_read(length) {
+            if !may_read {
                 member.flags.push(PartFlag::Unscannable);
                 member.odd.push(DefectCode::OverlappingMembers);
             } else if let Err(code) = self.budget.expand(length, 0, length) {
@@ -471,3 +472,5 @@ fn unscannable(mut member: Member) -> Member {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tool_tests;
