@@ -124,7 +124,8 @@ fn lzma(packed: &[u8], size: u64, budget: &mut Budget) -> Option<Out> {
         let decoder = LzmaReader::new_with_props(stream, size, properties, window, None);
         let Ok(mut decoder) = decoder else { continue };
         let unpacked = drain(&mut decoder, stream.len(), budget);
-        let better = unpacked.odd.is_none() || unpacked.data.len() > best.data.len();
+        let better =
+            unpacked.odd != Some(DefectCode::BadArchive) || unpacked.data.len() > best.data.len();
         if better {
             best = Out { data: unpacked.data.into(), consumed: None, odd: unpacked.odd };
         }
