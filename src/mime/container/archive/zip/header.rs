@@ -104,7 +104,8 @@ impl Said {
         let declared = self.flags & UTF8_BIT != 0;
         for octets in std::iter::once(&self.name).chain(&self.unicode) {
             names.push(super::name_text(octets));
-            if !octets.is_ascii() && !(declared && std::str::from_utf8(octets).is_ok()) {
+            let is_sure = declared && std::str::from_utf8(octets).is_ok();
+            if !octets.is_ascii() && !is_sure {
                 names.push(dos_text(octets));
             }
         }
