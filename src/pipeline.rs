@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 use crate::config::ListenerMode;
 use crate::filters::virus::{Outcome as Scanned, ScanResult};
 use crate::filters::{Mail, NotRun, Weight};
-use crate::mail::{Defect, DefectCode, Envelope, Message};
+use crate::mail::{Defect, DefectCode, Envelope, Message, Part, PartFlag};
 use crate::mime;
 use crate::report::{Report, Scan};
 use crate::site::Site;
@@ -95,14 +95,18 @@ fn here(site: &Site, job: &Job) -> Option<Report> {
     let limits = site.config.limits.mime();
     let small = mime::Limits {
         archive_expanded_bytes_max: limits.archive_expanded_bytes_max.min(HERE_EXPANDED_BYTES_MAX),
+        // Passwords take time to try.
+        work_max: 0,
         ..limits
     };
     // A panic stays in this mail, as it would in a task of its own.
     let worked = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let began = Instant::now();
         let message = decode(job, &small);
-        // A decoding that met no limit is that of any higher limits.
-        let is_small = !message.defects.iter().any(|defect| defect.code.is_limit());
+        // A decoding that met no limit, and nothing that needs work, is that of any higher limits.
+        let has_work = |part: &Part| part.is(PartFlag::Encrypted) || part.is(PartFlag::Unscannable);
+        let is_small = !message.defects.iter().any(|defect| defect.code.is_limit())
+            && !message.parts.iter().any(has_work);
         is_small.then(|| filter(site, job, Arc::new(message), began))
     }));
     worked.unwrap_or_else(|_| {

@@ -198,6 +198,7 @@ fn limits(tree: &Table) -> Option<Limits> {
         archive_ratio_max: get(tree, "limits.archive.ratio", |n, out| {
             read::count(n, out, 0, u64::MAX)
         })?,
+        passwords: get(tree, "decode.passwords", |n, out| read::list(n, out, read::line))?.into(),
     })
 }
 

@@ -107,6 +107,12 @@ pub(super) const KEYS: &[Key] = &[
         "How many times its packed size a member over 1 MiB may unpack to: the mark of an archive bomb.",
     ),
     key(
+        "decode.passwords",
+        Kind::Lines,
+        r#"["infected", "virus", "malware", "dangerous", "password", "passwort", "passw0rd", "pass", "1234", "12345", "123456", "12345678", "123456789", "123", "1111", "0000", "777", "111", "321", "qwerty", "abc123", "admin", "secret", "test"]"#,
+        "Tried on what is encrypted, after the words that stand in the mail; a list of your own replaces this one.",
+    ),
+    key(
         "listener.*.listen",
         Kind::Listen,
         "",

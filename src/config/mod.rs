@@ -129,6 +129,8 @@ pub struct Limits {
     pub archive_expanded_bytes_max: u64,
     /// How many times its packed size a member may unpack to.
     pub archive_ratio_max: u64,
+    /// Passwords to try on what is encrypted (`decode.passwords`).
+    pub passwords: Arc<[String]>,
 }
 
 impl Limits {
@@ -140,6 +142,7 @@ impl Limits {
             archive_files_max: self.archive_files_max,
             archive_expanded_bytes_max: self.archive_expanded_bytes_max,
             archive_ratio_max: self.archive_ratio_max,
+            passwords: Arc::clone(&self.passwords),
             ..mime::Limits::default()
         }
     }

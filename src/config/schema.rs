@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Action,
     /// One line of text.
     Line,
+    /// Lines of text.
+    Lines,
     Path,
     Paths,
     /// Paths, or the word `$header_checks`.
@@ -130,6 +132,7 @@ impl Kind {
             Self::Points => drop(read::points(node, out)),
             Self::Action => drop(read::action(node, out)),
             Self::Line => drop(read::line(node, out)),
+            Self::Lines => drop(read::list(node, out, read::line)),
             Self::Path => drop(read::path(node, out)),
             Self::Paths => drop(read::list(node, out, read::path)),
             Self::PathsOrSame => drop(read::paths_or_same(node, out)),
@@ -161,6 +164,7 @@ impl Kind {
             self,
             Self::Paths
                 | Self::Keywords
+                | Self::Lines
                 | Self::PathsOrSame
                 | Self::Networks
                 | Self::Domains
@@ -190,6 +194,7 @@ impl Kind {
             Self::Points => "points".into(),
             Self::Action => "one of pass, tag, quarantine, reject, discard, defer".into(),
             Self::Line => "text".into(),
+            Self::Lines => "list of texts".into(),
             Self::Path | Self::Store => {
                 "path; a relative one is taken from the folder of the file".into()
             }

@@ -111,6 +111,10 @@ defect_codes! {
     BadArchive = "bad-archive",
     /// A zip whose central directory and local headers disagree.
     ArchiveNamesDisagree = "archive-names-disagree",
+    /// Archive members that share octets, as no packer makes them.
+    OverlappingMembers = "overlapping-members",
+    /// The name of an archive member, or the target of a link, leads out of the folder it is unpacked to.
+    UnsafePath = "unsafe-path",
     /// An archive member packed by a method that cannot be unpacked here.
     UnscannableMember = "unscannable-member",
     /// An archive member or document that needs a password.

@@ -18,12 +18,20 @@ pub(super) struct Budget {
     parts: usize,
     files: usize,
     expanded_bytes: u64,
+    work_left: u64,
     over_deadline: bool,
 }
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), parts: 0, files: 0, expanded_bytes: 0, over_deadline: false }
+        Self {
+            limits: limits.clone(),
+            parts: 0,
+            files: 0,
+            expanded_bytes: 0,
+            work_left: limits.work_max,
+            over_deadline: false,
+        }
     }
 
     /// Asks for one more part that is no archive member.
@@ -72,6 +80,14 @@ impl Budget {
         Ok(())
     }
 
+    /// Asks for work that yields no octets: keys made of passwords, memory filled. One unit is what a digest needs for
+    /// one block, about 64 octets. False if it is not to be done: what depends on it stays closed.
+    pub(super) fn work(&mut self, units: u64) -> bool {
+        let left = self.work_left.checked_sub(units).filter(|_| !self.is_late());
+        self.work_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
     /// True from the moment the deadline is over.
     pub(super) fn is_late(&mut self) -> bool {
         if !self.over_deadline {
@@ -110,6 +126,15 @@ mod tests {
         assert_eq!(flat.expand(1, 1 << 20, 1), Err(DefectCode::TooHighRatio));
         assert_eq!(flat.expand(2 << 20, 0, 1 << 20), Ok(()));
         assert_eq!(flat.expand(1, 2 << 20, 1 << 20), Err(DefectCode::TooHighRatio));
+    }
+
+    #[test]
+    fn work_is_done_up_to_its_limit_and_never_again() {
+        let mut small = budget(Limits { work_max: 10, ..Limits::default() });
+        assert!(small.work(4) && small.work(6));
+        assert!(!small.work(1));
+        let mut small = budget(Limits { work_max: 10, ..Limits::default() });
+        assert!(!small.work(11) && !small.work(1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Everything a stranger can grow has a limit; these are the decoder's.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Limits of one decoding. Over a limit means a defect with [`is_limit`](crate::mail::DefectCode::is_limit), never an
@@ -38,6 +39,11 @@ pub struct Limits {
     pub archive_expanded_bytes_max: u64,
     /// How many times its packed size a member over 1 MiB may unpack to.
     pub archive_ratio_max: u64,
+    /// Work that yields no octets, in blocks of a digest (some ten millions are done in a second): keys made of
+    /// passwords, most of all. What it does not suffice for stays encrypted. 0: no password is tried at all.
+    pub work_max: u64,
+    /// Passwords to try on what is encrypted, after those that stand in the mail.
+    pub passwords: Arc<[String]>,
     /// When to give up; asked between parts and every 64 KiB of unpacking. `None`: never.
     pub deadline: Option<Instant>,
 }
@@ -61,6 +67,8 @@ impl Default for Limits {
             archive_files_max: 5_000,
             archive_expanded_bytes_max: 500 << 20,
             archive_ratio_max: 200,
+            work_max: 10_000_000,
+            passwords: Arc::new([]),
             deadline: None,
         }
     }

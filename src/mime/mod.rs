@@ -19,6 +19,7 @@ mod limits;
 mod links;
 mod multipart;
 pub mod names;
+mod passwords;
 mod transfer;
 mod walk;
 pub mod words;

@@ -55,7 +55,7 @@ impl Walk {
 
     /// True if nothing of the same content and the same names was opened yet. The names count, for they decide how a
     /// part is opened, and what is in it is called.
-    fn opens_first(&mut self, index: usize) -> bool {
+    pub(super) fn opens_first(&mut self, index: usize) -> bool {
         let Some(part) = self.message.parts.get(index) else { return false };
         let mut digest = Sha256::new();
         digest.update(part.sha256);
@@ -158,7 +158,7 @@ impl Walk {
         true
     }
 
-    fn collect_links(&mut self, index: usize) {
+    pub(super) fn collect_links(&mut self, index: usize) {
         let Some(part) = self.message.parts.get(index) else { return };
         let marked_up = part.declared_type == "text/html"
             || part.types.iter().any(|kind| matches!(kind.short, "html" | "svg"));
@@ -289,12 +289,21 @@ impl Walk {
         if packed.reading {
             self.look_into_text(index, &packed.data, true);
         }
-        // The same a second time holds nothing new; a bomb of copies ends here.
-        if self.opens_first(index) {
-            let prefix = format!("{}/", packed.path);
-            self.look_inside(index, &packed.names, &prefix, packed.archive_depth);
-        }
+        self.look_into_member(index, &packed.names, packed.archive_depth);
         self.in_order(first_child);
+    }
+
+    /// Opens a member, if it can be opened. The same a second time holds nothing new; a bomb of copies ends here.
+    pub(super) fn look_into_member(
+        &mut self,
+        index: usize,
+        names: &[String],
+        archive_depth: usize,
+    ) {
+        if self.opens_first(index) {
+            let prefix = format!("{}/", self.path_of(index));
+            self.look_inside(index, names, &prefix, archive_depth);
+        }
     }
 
     /// Opens what is a container or a message by content or name.
@@ -329,11 +338,17 @@ impl Walk {
             let budget = &mut self.budget;
             let ask = Ask { data: &data, name, passwords: &[], budget };
             let opened = container::open(container, ask);
+            self.remember_locked(index, container, &opened, archive_depth + 1);
             self.take_members(index, opened, archive_depth + 1);
         }
     }
 
-    fn take_members(&mut self, index: usize, opened: container::Opened, archive_depth: usize) {
+    pub(super) fn take_members(
+        &mut self,
+        index: usize,
+        opened: container::Opened,
+        archive_depth: usize,
+    ) {
         let path = self.path_of(index);
         let depth = self.depth_of(index) + 1;
         for code in opened.odd {

@@ -1,9 +1,10 @@
 //! The walk through a message: an explicit stack of what is still to be decoded, and the parts as they are met.
 
 mod leaf;
+mod locked;
 mod whole;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -15,6 +16,7 @@ use super::header::{self, LineEnds, Section};
 use super::multipart::{self, Manner};
 use super::transfer::{self, Encoding};
 use crate::mail::{Defect, DefectCode, Message, Part, PartFlag, PartKind};
+use locked::Locked;
 
 /// Different defects that are kept of one message.
 const DEFECTS_MAX: usize = 1_000;
@@ -75,6 +77,10 @@ pub(super) struct Walk {
     seen_links: HashSet<String>,
     /// Octets that may still be read another way.
     again_bytes: usize,
+    /// Containers in which something needs a password.
+    locked: Vec<Locked>,
+    /// How many readings of a part are among them.
+    closed: HashMap<usize, usize>,
 }
 
 impl Walk {
@@ -90,6 +96,8 @@ impl Walk {
             seen_defects: HashSet::new(),
             seen_codes: HashSet::new(),
             seen_links: HashSet::new(),
+            locked: Vec::new(),
+            closed: HashMap::new(),
         }
     }
 
@@ -107,6 +115,21 @@ impl Walk {
             reading: None,
             embedded: false,
         }));
+        self.go_through();
+        let count = self.message.parts.len();
+        self.unlock();
+        if self.message.parts.len() > count {
+            self.sort_parts();
+        }
+        if let Some(root) = self.message.parts.first() {
+            self.message.headers = root.headers.clone();
+            self.message.body_start = root.header_octets.len();
+        }
+        self.message
+    }
+
+    /// Decodes what is still to be decoded.
+    fn go_through(&mut self) {
         while let Some(work) = self.work.pop() {
             if self.budget.is_late() && !self.message.parts.is_empty() {
                 self.note(DefectCode::DeadlineOver, "", "");
@@ -117,11 +140,6 @@ impl Walk {
                 Work::Packed(packed) => self.packed(packed),
             }
         }
-        if let Some(root) = self.message.parts.first() {
-            self.message.headers = root.headers.clone();
-            self.message.body_start = root.header_octets.len();
-        }
-        self.message
     }
 
     fn note(&mut self, code: DefectCode, part: &str, detail: &str) {
