@@ -13,6 +13,7 @@ mod unpack;
 use bytes::Bytes;
 
 pub(super) use archive::tar_checksum_fits;
+pub(super) use document::kinds::kind_of as document_kind;
 
 use super::budget::Budget;
 use crate::mail::{DefectCode, FileType, PartFlag, PasswordSource};
@@ -85,7 +86,7 @@ impl Container {
                 "rtf" => Self::Rtf,
                 "pdf" => Self::Pdf,
                 "one" => Self::OneNote,
-                "lnk" => Self::Shortcut,
+                "lnk" | "url" => Self::Shortcut,
                 "html" | "svg" | "hta" => Self::Page,
                 _ if kind.class == "archive" => Self::Unknown,
                 _ => continue,
@@ -167,7 +168,11 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
     let mut opened = Opened::default();
     let out = &mut opened;
     match container {
-        Container::Zip => archive::zip::open(ask, out),
+        Container::Zip => {
+            let Ask { data, name, passwords, budget } = ask;
+            archive::zip::open(Ask { data, name, passwords, budget: &mut *budget }, out);
+            document::ooxml::look(out, budget);
+        }
         Container::Tar => archive::tar::open(ask, out),
         Container::Tnef => archive::tnef::open(ask, out),
         Container::Gzip => stream::gzip::open(ask, out),

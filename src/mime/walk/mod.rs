@@ -3,7 +3,7 @@
 mod leaf;
 mod whole;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -68,8 +68,8 @@ pub(super) struct Walk {
     work: Vec<Work>,
     /// Digests of the content of all parts.
     seen: HashSet<[u8; 32]>,
-    /// Digests of what was opened: content and names.
-    opened: HashSet<[u8; 32]>,
+    /// Digests of what was opened (content and names), and the part it was.
+    opened: HashMap<[u8; 32], usize>,
     seen_defects: HashSet<(DefectCode, String)>,
     seen_codes: HashSet<DefectCode>,
     seen_links: HashSet<String>,
@@ -87,7 +87,7 @@ impl Walk {
             budget: Budget::new(limits),
             work: Vec::new(),
             seen: HashSet::new(),
-            opened: HashSet::new(),
+            opened: HashMap::new(),
             seen_defects: HashSet::new(),
             seen_codes: HashSet::new(),
             seen_links: HashSet::new(),

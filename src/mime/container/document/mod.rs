@@ -1,19 +1,25 @@
 //! Documents that carry files, links, or programs that run when they are opened.
 
-use memchr::memmem;
+mod field;
+pub(super) mod kinds;
+mod markup;
+mod ole;
+mod onenote;
+pub(super) mod ooxml;
+pub(super) mod packed_rtf;
+mod rtf;
+mod shortcut;
 
 use super::{Ask, Container, Opened};
-use crate::mail::PartFlag;
 
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
     if container == Container::Ole {
-        // What an OLE file tells without being opened: its directory names are UTF-16.
-        let wide = |name: &str| name.bytes().flat_map(|octet| [octet, 0]).collect::<Vec<u8>>();
-        if memmem::find(ask.data, &wide("_VBA_PROJECT")).is_some() {
-            opened.flag(PartFlag::Macro);
-        }
-        if memmem::find(ask.data, &wide("EncryptedPackage")).is_some() {
-            opened.flag(PartFlag::Encrypted);
-        }
+        ole::open(ask, opened);
+    } else if container == Container::Rtf {
+        rtf::open(ask, opened);
+    } else if container == Container::OneNote {
+        onenote::open(ask, opened);
+    } else if container == Container::Shortcut {
+        shortcut::open(ask, opened);
     }
 }
