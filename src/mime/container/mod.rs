@@ -172,6 +172,10 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
             let Ask { data, name, passwords, budget } = ask;
             archive::zip::open(Ask { data, name, passwords, budget: &mut *budget }, out);
             document::ooxml::look(out, budget);
+            if document::is_ole(data) {
+                // Documents keep zips in their streams, cut into sectors: broken to who reads only zips, and not odd.
+                forgive(out);
+            }
         }
         Container::Tar => archive::tar::open(ask, out),
         Container::Tnef => archive::tnef::open(ask, out),
@@ -202,6 +206,16 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
         Container::Unknown => out.flag(PartFlag::Unscannable),
     }
     opened
+}
+
+/// Forgets that the container is broken.
+fn forgive(opened: &mut Opened) {
+    let members = opened.members.iter_mut().map(|member| &mut member.odd);
+    for odd in members.chain([&mut opened.odd]) {
+        odd.retain(|code| {
+            !matches!(code, DefectCode::BadArchive | DefectCode::ArchiveNamesDisagree)
+        });
+    }
 }
 
 /// A name in an archive to text: UTF-8 if it is that, else the old DOS code page is not guessed but windows-1252.

@@ -12,6 +12,11 @@ mod shortcut;
 
 use super::{Ask, Container, Opened};
 
+/// True if it begins as OLE files do.
+pub(super) fn is_ole(data: &[u8]) -> bool {
+    data.starts_with(ole::compound::MAGIC)
+}
+
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
     if container == Container::Ole {
         ole::open(ask, opened);

@@ -8,7 +8,7 @@ use memchr::memmem;
 use super::{field, markup};
 use crate::mail::PartFlag;
 use crate::mime::budget::Budget;
-use crate::mime::container::{Member, Opened};
+use crate::mime::container::{Member, Opened, u16_at};
 
 /// Octets of one member that are looked at: the texts of fields stand anywhere.
 const LOOKED_BYTES_MAX: usize = 32 << 20;
@@ -73,6 +73,10 @@ fn look_at_content(name: &str, member: &Member, opened: &mut Opened) {
         if AUTO_NAMES.as_ref().is_some_and(|names| names.is_match(data)) {
             opened.flag(PartFlag::AutoRun);
         }
+    } else if name.contains("externallinks/") && name.ends_with(".bin") {
+        if is_program_link(data) {
+            opened.flag(PartFlag::Launch);
+        }
     } else if name.ends_with(".rels") {
         relationships(&markup::text_of(data), opened);
     } else if name.ends_with("[content_types].xml") {
@@ -80,6 +84,15 @@ fn look_at_content(name: &str, member: &Member, opened: &mut Opened) {
     } else if name.ends_with(".xml") {
         contents(&markup::text_of(data), opened);
     }
+}
+
+/// A link to a program in a binary workbook ([MS-XLSB] 2.4.101): the record's number, its length in octets of seven bits,
+/// and the kind of link.
+fn is_program_link(data: &[u8]) -> bool {
+    const DDE: u16 = 1;
+    let Some(rest) = data.strip_prefix(&[0xe8, 2]) else { return false };
+    let length = rest.iter().take(4).take_while(|octet| **octet >= 0x80).count() + 1;
+    u16_at(rest, length) == Some(DDE)
 }
 
 /// The types of parts tell what they are, whatever they are called.
@@ -230,6 +243,8 @@ mod tests {
         let split = "<w:fldChar w:fldCharType='begin'/><w:instrText> DD</w:instrText><w:instrText>EAUTO c:\\\\x</w:instrText><w:fldChar w:fldCharType='end'/>";
         check("word/document.xml", split, &launch, &[]);
         check("word/header1.xml", "<w:fldSimple w:instr=' DDE &quot;x&quot; y'/>", &launch, &[]);
+        check("xl/externalLinks/externalLink1.bin", "\u{0}", &[], &[]);
+        assert!(is_program_link(b"\xe8\x02\x10\x01\0") && !is_program_link(b"\xe8\x02\x10\0\0"));
         check("xl/externalLinks/externalLink1.xml", "<ddeLink ddeService='cmd'/>", &launch, &[]);
         check("word/document.xml", "<w:t>DDEAUTO is only spoken of</w:t>", &[], &[]);
     }

@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 
+use crate::mail::PartFlag;
 use crate::mime::budget::Budget;
 use crate::mime::charset;
+use crate::mime::container::document::field;
 use crate::mime::container::{Member, Opened, name_text, u16_at, u32_at};
 
 /// Takes the file out of a stream: its size, then the package.
@@ -17,8 +19,21 @@ pub(in crate::mime::container) fn open(stream: &Bytes, budget: &mut Budget, open
 
 /// Takes the file out of a package; what is none is given as it stands.
 pub(in crate::mime::container) fn package(data: &Bytes, budget: &mut Budget, opened: &mut Opened) {
+    if let Some(path) = linked(data) {
+        opened.flag(PartFlag::Launch);
+        field::remote(&path, opened);
+        return;
+    }
     let member = read(data).unwrap_or_else(|| Member { data: data.clone(), ..Member::default() });
     opened.stored(member, budget);
+}
+
+/// The path of a file that is not in the package: it only points there.
+fn linked(data: &Bytes) -> Option<String> {
+    const LINK: u16 = 1;
+    let (_, at) = text(data, 2).filter(|_| u16_at(data, 0) == Some(2))?;
+    let (source, at) = text(data, at)?;
+    (u16_at(data, at.checked_add(2)?) == Some(LINK)).then_some(source)
 }
 
 fn read(data: &Bytes) -> Option<Member> {
@@ -109,6 +124,14 @@ mod tests {
         let member = opened(data).members.remove(0);
         assert_eq!(member.names, ["a.exe", "C:\\x\\a.exe", "C:\\Temp\\a.exe", "b.exe"]);
         assert_eq!(&member.data[..], b"MZ");
+    }
+
+    #[test]
+    fn a_package_may_only_point_to_a_file() {
+        let opened =
+            opened(b"\x02\0calc.exe\0\\\\a.b\\calc.exe\0\0\0\x01\0\x01\0C:\\calc.exe\0".to_vec());
+        assert_eq!(opened.flags, [PartFlag::Launch, PartFlag::Remote]);
+        assert_eq!((opened.members.len(), opened.links.len()), (0, 1));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::mail::PartFlag;
+use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::Budget;
 use crate::mime::container::stream::inflate::inflate;
 use crate::mime::container::{Member, Opened, u16_at, u32_at};
@@ -42,8 +42,12 @@ fn take(content: &Bytes, is_packed: bool, budget: &mut Budget, opened: &mut Open
         opened.stored(Member { data: content.clone(), ..Member::default() }, budget);
         return;
     }
-    // The size, then zlib with its two octets of header.
-    let unpacked = inflate(content.get(6..).unwrap_or_default(), budget);
+    // The size, then zlib with its two octets of header. PowerPoint leaves out the end of the stream.
+    let mut unpacked = inflate(content.get(6..).unwrap_or_default(), budget);
+    let size = u32_at(content, 0).and_then(|size| usize::try_from(size).ok());
+    if unpacked.odd == Some(DefectCode::BadArchive) && size == Some(unpacked.data.len()) {
+        unpacked.odd = None;
+    }
     match budget.file() {
         Ok(()) => opened.members.push(Member {
             data: unpacked.data.into(),
