@@ -245,3 +245,9 @@ fn try_open(
     let mut budget = Budget::new(limits);
     open(container, Ask { data: &data.into(), name, passwords: &[], budget: &mut budget })
 }
+
+/// An OLE file with a project of one module, `x`.
+#[cfg(test)]
+pub(super) fn sample_project(source: &[u8]) -> Vec<u8> {
+    document::sample_project(source)
+}

@@ -42,6 +42,9 @@ static FOLDERS: [(&[u8], FileType); 4] = [
     (b"visio/", document("vsdx", "application/vnd.ms-visio.drawing")),
 ];
 
+/// What every document of that make has in it.
+const TYPES: &[u8] = b"[Content_Types].xml";
+
 /// The kind of an OLE file or a zip, if it is a document of a known kind.
 pub(in crate::mime) fn kind_of(data: &[u8]) -> Option<FileType> {
     if data.starts_with(MAGIC) {
@@ -65,7 +68,13 @@ fn kind_of_zip(data: &[u8]) -> Option<FileType> {
     const TAIL_BYTES: usize = 66_000;
     const NAMES_MAX: usize = 20_000;
     let tail_at = data.len().saturating_sub(TAIL_BYTES);
-    let end = tail_at + memmem::rfind(data.get(tail_at..)?, b"PK\x05\x06")?;
+    let Some(end) = memmem::rfind(data.get(tail_at..)?, b"PK\x05\x06") else {
+        // Cut short: Office mends it.
+        memmem::find(data, TYPES)?;
+        let is_there = |folder: &[u8]| memmem::find(data, folder).is_some();
+        return FOLDERS.iter().find(|(folder, _)| is_there(folder)).map(|(_, kind)| *kind);
+    };
+    let end = tail_at + end;
     let size = usize::try_from(u32_at(data, end + 12)?).ok()?;
     let mut at = end.checked_sub(size)?;
     let (mut has_types, mut kind) = (false, None);
@@ -77,7 +86,7 @@ fn kind_of_zip(data: &[u8]) -> Option<FileType> {
         let (name, extra, comment) = (length(28)?, length(30)?, length(32)?);
         let name_at = at + 46;
         let octets = data.get(name_at..name_at + name)?;
-        has_types |= octets.eq_ignore_ascii_case(b"[Content_Types].xml");
+        has_types |= octets.eq_ignore_ascii_case(TYPES);
         kind = kind.or_else(|| {
             FOLDERS.iter().find(|(folder, _)| octets.starts_with(folder)).map(|(_, kind)| *kind)
         });

@@ -28,3 +28,10 @@ pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
         shortcut::open(ask, opened);
     }
 }
+
+#[cfg(test)]
+pub(super) fn sample_project(source: &[u8]) -> Vec<u8> {
+    use ole::{compound::writer, vba};
+    let streams = [("VBA/dir", vba::writer::dir("x", 0)), ("VBA/x", vba::writer::pack(source))];
+    writer::pack(&streams.each_ref().map(|(name, data)| (*name, &data[..])), [0; 16])
+}

@@ -16,6 +16,10 @@ const LOOKED_BYTES_MAX: usize = 32 << 20;
 /// Types of relationships that lead somewhere only when somebody clicks.
 const CLICKED: [&str; 2] = ["/hyperlink", "/hlinks"];
 
+/// Types of relationships to what may hold macros or programs.
+const ACTIVE: [&str; 6] =
+    ["/attachedtemplate", "/oleobject", "/frame", "/subdocument", "/externallinkpath", "/afchunk"];
+
 /// Names that Excel calls when a workbook is opened or closed.
 static AUTO_NAMES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let names = ["auto_open", "auto_close", "auto_activate", "auto_deactivate"];
@@ -125,6 +129,11 @@ fn relationships(text: &str, opened: &mut Opened) {
             }
         } else if is_external {
             field::remote(&target, opened);
+            // These bring more than a picture with them.
+            let brings = ACTIVE.iter().any(|active| kind.ends_with(active));
+            if brings && field::leads_away(&target) {
+                opened.flag(PartFlag::Object);
+            }
         }
     }
 }
@@ -222,13 +231,13 @@ mod tests {
         check(
             rels,
             &relationship("attachedTemplate", "http://a.b/x.dotm?a&amp;b"),
-            &remote,
+            &[PartFlag::Remote, PartFlag::Object],
             &["http://a.b/x.dotm?a&b"],
         );
         check(
             rels,
             &relationship("oleObject", "mhtml:http://a.b!x"),
-            &remote,
+            &[PartFlag::Remote, PartFlag::Object],
             &["mhtml:http://a.b!x"],
         );
         check(rels, &relationship("image", "\\\\a.b\\x.png"), &remote, &["\\\\a.b\\x.png"]);

@@ -271,7 +271,7 @@ impl<'a> Compound<'a> {
             let length = u16_at(octets, 64).unwrap_or(0);
             let shape = octets.get(66..68).unwrap_or_default();
             (4..=64).contains(&length)
-                && length % 2 == 0
+                && length.is_multiple_of(2)
                 && matches!(shape, [1 | 2 | 5, 0 | 1])
                 && octets.first().is_some_and(|octet| *octet != 0)
                 && octets.get(usize::from(length) - 2..usize::from(length)) == Some(&[0, 0])
@@ -386,19 +386,7 @@ pub(in crate::mime::container) mod writer {
                 (above, parent) = (own, index);
             }
         }
-        let mut directory = Vec::new();
-        for (index, (name, kind, child, right, start, size)) in entries.iter().enumerate() {
-            let mut octets: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            let length = u16::try_from(octets.len() + 2).unwrap();
-            octets.resize(64, 0);
-            octets.extend(length.to_le_bytes());
-            octets.extend([*kind, 1]);
-            octets.extend([u32::MAX, *right, *child].iter().flat_map(|n| n.to_le_bytes()));
-            octets.extend(if index == 0 { class_id } else { [0; 16] });
-            octets.extend([0; 20]);
-            octets.extend([*start, *size, 0].iter().flat_map(|n| n.to_le_bytes()));
-            directory.extend(octets);
-        }
+        let directory = listed(&entries, class_id);
         let directory_start = append(&mut body, &mut fat, &directory, 512);
         let fat_start = u32::try_from(fat.len()).unwrap();
         let tables = (fat.len() + 1).div_ceil(127);
@@ -416,6 +404,23 @@ pub(in crate::mime::container) mod writer {
         head.extend((0..count).flat_map(|index| (fat_start + index).to_le_bytes()));
         head.resize(512, 0xff);
         [head, body].concat()
+    }
+
+    fn listed(entries: &[(String, u8, u32, u32, u32, u32)], class_id: [u8; 16]) -> Vec<u8> {
+        let mut directory = Vec::new();
+        for (index, (name, kind, child, right, start, size)) in entries.iter().enumerate() {
+            let mut octets: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let length = u16::try_from(octets.len() + 2).unwrap();
+            octets.resize(64, 0);
+            octets.extend(length.to_le_bytes());
+            octets.extend([*kind, 1]);
+            octets.extend([u32::MAX, *right, *child].iter().flat_map(|n| n.to_le_bytes()));
+            octets.extend(if index == 0 { class_id } else { [0; 16] });
+            octets.extend([0; 20]);
+            octets.extend([*start, *size, 0].iter().flat_map(|n| n.to_le_bytes()));
+            directory.extend(octets);
+        }
+        directory
     }
 
     fn append(body: &mut Vec<u8>, table: &mut Vec<u32>, data: &[u8], sector: usize) -> u32 {

@@ -303,3 +303,124 @@ where
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use aes::cipher::BlockCipherEncrypt;
+
+    use super::super::compound::writer;
+    use super::*;
+    use crate::mime::Limits;
+    use crate::mime::container::{Ask, Container, open as open_container};
+
+    fn encrypted(key: &[u8], start: Option<&[u8]>, octets: &[u8]) -> Vec<u8> {
+        let cipher = Aes128::new_from_slice(key).unwrap();
+        let mut before = start.map_or([0; 16], |start| start[..16].try_into().unwrap());
+        let mut out = Vec::new();
+        for chunk in octets.chunks(16) {
+            let mut block = [0; 16];
+            block[..chunk.len()].copy_from_slice(chunk);
+            if start.is_some() {
+                block.iter_mut().zip(before).for_each(|(octet, other)| *octet ^= other);
+            }
+            let mut block = block.into();
+            cipher.encrypt_block(&mut block);
+            before = block.into();
+            out.extend(before);
+        }
+        out
+    }
+
+    /// A document with that password, in the newer scheme.
+    fn agile(password: &str, content: &[u8]) -> Vec<u8> {
+        let (salt, key, input) = ([3; 16], [5; 16], [7; 16]);
+        let hash = spun(Hash::Sha512, &salt, password.as_bytes(), 10, &mut 10).unwrap();
+        let part = |block: &[u8], octets: &[u8]| {
+            let key = fitted(Hash::Sha512.of(&[&hash, block]), 16);
+            STANDARD.encode(encrypted(&key, Some(&salt), octets))
+        };
+        let how = format!(
+            "saltSize=\"16\" keyBits=\"128\" cipherAlgorithm=\"AES\" cipherChaining=\"ChainingModeCBC\" hashAlgorithm=\"SHA512\" saltValue=\"{}\"",
+            STANDARD.encode(salt)
+        );
+        let xml = format!(
+            "<encryption><keyData {how}/><p:encryptedKey spinCount=\"10\" {how} encryptedVerifierHashInput=\"{}\" encryptedVerifierHashValue=\"{}\" encryptedKeyValue=\"{}\"/></encryption>",
+            part(b"\xfe\xa7\xd2\x76\x3b\x4b\x9e\x79", &input),
+            part(b"\xd7\xaa\x0f\x6d\x30\x61\x34\x4e", &Hash::Sha512.of(&[&input])),
+            part(b"\x14\x6e\x0b\xe7\xab\xac\xd0\xd6", &key),
+        );
+        let mut package = u64::try_from(content.len()).unwrap().to_le_bytes().to_vec();
+        for (number, segment) in (0_u32..).zip(content.chunks(SEGMENT_BYTES)) {
+            let start = Hash::Sha512.of(&[&salt, &number.to_le_bytes()]);
+            package.extend(encrypted(&key, Some(&start), segment));
+        }
+        let info = [&[4, 0, 4, 0, 0x40, 0, 0, 0][..], xml.as_bytes()].concat();
+        writer::pack(&[("EncryptionInfo", &info), ("EncryptedPackage", &package)], [0; 16])
+    }
+
+    /// The same in the older scheme.
+    fn standard(password: &str, content: &[u8]) -> Vec<u8> {
+        let (salt, input) = ([3; 16], [7; 16]);
+        let hash = spun(Hash::Sha1, &salt, password.as_bytes(), 50_000, &mut 50_000).unwrap();
+        let hash = Hash::Sha1.of(&[&hash, &[0; 4]]);
+        let mut block = [0x36; 64];
+        block.iter_mut().zip(&hash).for_each(|(octet, other)| *octet ^= other);
+        let key = fitted(Hash::Sha1.of(&[&block]), 16);
+        let mut info = [4, 0, 2, 0, 0x24, 0, 0, 0, 32, 0, 0, 0].to_vec();
+        info.extend(
+            [&[0; 16][..], &128_u32.to_le_bytes(), &[0; 12], &[16, 0, 0, 0], &salt].concat(),
+        );
+        info.extend(encrypted(&key, None, &input));
+        info.extend(20_u32.to_le_bytes());
+        info.extend(encrypted(&key, None, &Hash::Sha1.of(&[&input])));
+        let size = u64::try_from(content.len()).unwrap().to_le_bytes();
+        let package = [&size[..], &encrypted(&key, None, content)].concat();
+        writer::pack(&[("EncryptionInfo", &info), ("EncryptedPackage", &package)], [0; 16])
+    }
+
+    fn opened(data: &[u8], passwords: &[&str]) -> Opened {
+        let data = Bytes::copy_from_slice(data);
+        let passwords: Vec<Password> = passwords
+            .iter()
+            .map(|text| Password { octets: text.as_bytes().into(), source: PasswordSource::Body })
+            .collect();
+        let mut budget = Budget::new(&Limits::default());
+        let ask =
+            Ask { data: &data, name: Some("a.xlsx"), passwords: &passwords, budget: &mut budget };
+        open_container(Container::Ole, ask)
+    }
+
+    #[test]
+    fn a_document_opens_with_its_password() {
+        let content = b"PK\x03\x04 and so on".repeat(500);
+        for pack in [agile, standard] {
+            let data = pack("sécret", &content);
+            let closed = opened(&data, &[]);
+            assert_eq!((closed.members.len(), &closed.flags[..]), (0, &[PartFlag::Encrypted][..]));
+            let wrong = opened(&data, &["other"]);
+            assert_eq!((wrong.members.len(), &wrong.flags[..]), (0, &[PartFlag::Encrypted][..]));
+            let right = opened(&data, &["other", "sécret"]);
+            assert_eq!(right.flags, []);
+            assert_eq!(right.members[0].names, ["a.xlsx"]);
+            assert_eq!(right.members[0].data, content);
+            assert_eq!(right.members[0].flags, [PartFlag::Decrypted(PasswordSource::Body)]);
+        }
+    }
+
+    #[test]
+    fn the_password_that_office_tries_itself_is_tried() {
+        let open = opened(&agile(OWN_PASSWORD, b"PK\x03\x04"), &[]);
+        assert_eq!((open.members.len(), open.flags, open.odd), (1, vec![], vec![]));
+        assert_eq!(open.members[0].flags, []);
+    }
+
+    #[test]
+    fn a_document_that_asks_for_hours_stays_closed() {
+        let at = |data: &[u8]| memchr::memmem::find(data, b"spinCount=\"10\"").unwrap();
+        let mut data = agile(OWN_PASSWORD, b"PK\x03\x04");
+        let place = at(&data);
+        data[place..place + 14].copy_from_slice(b"spinCount='9e9");
+        assert_eq!(opened(&data, &[]).flags, [PartFlag::Encrypted]);
+        assert!(spun(Hash::Sha1, b"", b"", 11, &mut 10).is_none());
+    }
+}

@@ -235,3 +235,120 @@ fn xor_array(password: &[u8], key: [u8; 2]) -> [u8; 16] {
     }
     array
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::compound::writer;
+    use super::*;
+    use crate::mime::Limits;
+    use crate::mime::container::{Ask, Container, open as open_container};
+
+    fn record(id: u16, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len()).unwrap();
+        [&id.to_le_bytes()[..], &length.to_le_bytes(), content].concat()
+    }
+
+    /// A workbook in plain, but for its record of encryption.
+    fn workbook(pass: &[u8]) -> Vec<u8> {
+        let sheet = record(BOUND_SHEET, &[1, 2, 3, 4, 0, 1, 1, 0, b'A']);
+        [record(0x809, &[0, 6, 5, 0]), record(0x2f, pass), sheet, record(0x3d, &[9; 6000])].concat()
+    }
+
+    /// Encrypts what [`Key::plain`] makes plain: RC4 undoes itself, the other turns the other way.
+    fn encrypted(key: &Key, plain: &[u8]) -> Vec<u8> {
+        let Key::Xor(array) = key else {
+            let mut out = key.plain(plain);
+            out[8] = 0x2f;
+            return out;
+        };
+        let mut out = plain.to_vec();
+        for record in excel::records(plain).filter(|record| !PLAIN.contains(&record.id)) {
+            let skip = if record.id == BOUND_SHEET { 4 } else { 0 };
+            for at in record.start + skip..record.end {
+                let first = record.start + skip + (record.end - record.start);
+                let key = array[(first + at - record.start - skip) % 16];
+                out[at] = out[at].rotate_left(5) ^ key;
+            }
+        }
+        out
+    }
+
+    fn opened(stream: &[u8], passwords: &[&str]) -> Opened {
+        let data = writer::pack(&[("Workbook", stream)], [0; 16]).into();
+        let passwords: Vec<Password> = passwords
+            .iter()
+            .map(|text| Password { octets: text.as_bytes().into(), source: PasswordSource::Name })
+            .collect();
+        let mut budget = crate::mime::budget::Budget::new(&Limits::default());
+        open_container(
+            Container::Ole,
+            Ask { data: &data, name: Some("a.xls"), passwords: &passwords, budget: &mut budget },
+        )
+    }
+
+    fn check(pass: &[u8], key: &Key, password: &str) {
+        let stream = encrypted(key, &workbook(pass));
+        let own = password == OWN_PASSWORD;
+        let first = opened(&stream, &[]);
+        assert_eq!(first.flags.contains(&PartFlag::Encrypted), !own);
+        let opened = if own { first } else { opened(&stream, &["other", password]) };
+        let mut want = workbook(pass);
+        want[8] = 0;
+        assert_eq!(opened.members.len(), 1);
+        assert_eq!(opened.members[0].names, ["a.xls"]);
+        let plain = writer::pack(&[("Workbook", &want)], [0; 16]);
+        assert_eq!(opened.members[0].data, plain);
+        assert_eq!(opened.members[0].flags.is_empty(), own);
+    }
+
+    #[test]
+    fn workbooks_open_with_their_passwords() {
+        for password in [OWN_PASSWORD, "secret"] {
+            let verifier = xor_verifier(password.as_bytes()).to_le_bytes();
+            let pass = [&[0, 0, 0x12, 0x34][..], &verifier].concat();
+            check(&pass, &Key::Xor(xor_array(password.as_bytes(), [0x12, 0x34])), password);
+
+            let salt = [7; 16];
+            let hash = Md5::digest(wide(password.as_bytes()));
+            let hash = Md5::digest([&hash[..5], &salt].concat().repeat(16));
+            let key = Key::Rc4(hash[..5].to_vec());
+            let verifier = key.stream(0, &[&[1; 16][..], &Md5::digest([1; 16])].concat());
+            let pass = [&[1, 0, 1, 0, 1, 0][..], &salt, &verifier].concat();
+            check(&pass, &key, password);
+
+            let hash = Sha1::digest([&salt[..], &wide(password.as_bytes())].concat()).to_vec();
+            let key = Key::CryptoApi(hash, 16);
+            let verifier = key.stream(0, &[&[1; 16][..], &Sha1::digest([1; 16])].concat());
+            let head = [
+                &[1, 0, 4, 0, 2, 0, 4, 0, 0, 0, 32, 0, 0, 0][..],
+                &[0; 16],
+                &[128, 0, 0, 0],
+                &[0; 12],
+            ];
+            let tail =
+                [&[16, 0, 0, 0][..], &salt, &verifier[..16], &[20, 0, 0, 0], &verifier[16..]];
+            check(&[head.concat(), tail.concat()].concat(), &key, password);
+        }
+    }
+
+    #[test]
+    fn the_verifier_is_that_of_the_specification() {
+        assert_eq!(xor_verifier(b"VelvetSweatshop"), 0x9a0a);
+        assert_eq!(rc4(b"Key", b"Plaintext"), b"\xbb\xf3\x16\xe8\xd9\x40\xaf\x0a\xd3");
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_it_fail(pass: Vec<u8>, kind in 0_u8..3, more: Vec<u8>) {
+            let pass = [&[kind.min(1), 0, kind, 0, 2, 0][..], &pass].concat();
+            if let Some(scheme) = scheme(&pass) {
+                scheme.key(b"x");
+            }
+            Key::Xor([1; 16]).plain(&more);
+            Key::Rc4(vec![1; 5]).plain(&more);
+            opened(&[record(0x2f, &pass), more].concat(), &["x"]);
+        }
+    }
+}

@@ -173,6 +173,9 @@ impl Reader<'_, '_> {
             Destination::Template => {
                 let text = std::mem::take(&mut self.text);
                 field::remote(text.trim(), self.opened);
+                if field::leads_away(&text) {
+                    self.opened.flag(PartFlag::Object);
+                }
             }
             Destination::Html => {
                 let text = std::mem::take(&mut self.text);
@@ -207,8 +210,15 @@ impl Reader<'_, '_> {
                     word.push(digit);
                 }
             }
-            _ if matches!(octet, b'\r' | b'\n') => {}
-            _ => self.add_text(char::from(octet)),
+            Destination::Text
+            | Destination::Skipped
+            | Destination::Field
+            | Destination::Template
+            | Destination::Html => {
+                if !matches!(octet, b'\r' | b'\n') {
+                    self.add_text(char::from(octet));
+                }
+            }
         }
     }
 
@@ -338,11 +348,9 @@ impl Reader<'_, '_> {
                     self.become_(Destination::InObject);
                 }
             }
-            _ if self.group().is_optional => {
-                // A field may be split over groups of its own; what else stands here is not seen.
-                if current == Destination::Text {
-                    self.become_(Destination::Skipped);
-                }
+            // A field may be split over groups of its own; what else is optional is not seen.
+            _ if self.group().is_optional && current == Destination::Text => {
+                self.become_(Destination::Skipped);
             }
             _ => {}
         }

@@ -75,7 +75,7 @@ fn digits_are_found_whatever_stands_between_them() {
     ] {
         let rest = match between {
             // The half of an octet before it is dropped, so that the digit must come once more.
-            "\\'41" => format!("\\'41{}{rest}", &digits[10..11]),
+            "\\'41" => format!("\\'41{}{rest}", digits.get(10..11).unwrap()),
             "\\u-4242 ?" => format!("\\xx-4242 {rest}"),
             "}{" => continue,
             _ => format!("{between}{rest}"),
