@@ -55,7 +55,7 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
             TITLE => add_name(&mut member, text(&content)),
             PROPERTIES => {
                 read_names(&content, &mut member);
-                take_object(&content, &member.names, budget, opened);
+                take_object(&content, &mut member, budget, opened);
             }
             MESSAGE_PROPERTIES => take_texts(&content, budget, opened),
             BODY => give_text("body.txt", text(&content), budget, opened),
@@ -69,14 +69,15 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
 }
 
 /// An attachment that is a message, or an OLE object: behind the identifier of its interface stands TNEF or OLE.
-fn take_object(content: &Bytes, names: &[String], budget: &mut Budget, opened: &mut Opened) {
+fn take_object(content: &Bytes, member: &mut Member, budget: &mut Budget, opened: &mut Opened) {
     for (id, kind, value) in properties(content) {
         if id != ATTACHED || !matches!(kind, OBJECT | BINARY) {
             continue;
         }
         let data = if kind == OBJECT { value.slice(16.min(value.len())..) } else { value };
         if !data.is_empty() {
-            opened.stored(Member { names: names.to_vec(), data, ..Member::default() }, budget);
+            let names = std::mem::take(&mut member.names);
+            opened.stored(Member { names, data, ..Member::default() }, budget);
         }
     }
 }
@@ -185,9 +186,18 @@ fn add_name(member: &mut Member, name: String) {
     }
 }
 
-/// Finds the names among the properties of an attachment. Properties have many shapes; instead of knowing them all,
-/// each place is tried where the type and id of a name stand with a count of one and a length that fits.
-fn read_names(content: &[u8], member: &mut Member) {
+/// Finds the names among the properties of an attachment. Where these cannot be read, each place is tried where the type
+/// and id of a name stand with a count of one and a length that fits.
+fn read_names(content: &Bytes, member: &mut Member) {
+    let read = properties(content);
+    for (id, kind, value) in &read {
+        if NAMES.contains(id) {
+            add_name(member, name_of(*kind, value));
+        }
+    }
+    if !read.is_empty() {
+        return;
+    }
     for at in (0..content.len().saturating_sub(12)).step_by(4) {
         let (Some(kind), Some(id)) = (u16_at(content, at), u16_at(content, at + 2)) else { return };
         if !NAMES.contains(&id) || !matches!(kind, TEXT_8BIT | TEXT_UTF16) {
@@ -196,16 +206,18 @@ fn read_names(content: &[u8], member: &mut Member) {
         let length = u32_at(content, at + 8).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
         let value = at + 12;
         let Some(octets) = content.get(value..value.saturating_add(length)) else { continue };
-        if u32_at(content, at + 4) != Some(1) {
-            continue;
-        }
-        if kind == TEXT_8BIT {
-            add_name(member, text(octets));
-        } else {
-            let wide = charset::decode(octets, Some("utf-16le")).0;
-            add_name(member, wide.split('\0').next().unwrap_or_default().to_owned());
+        if u32_at(content, at + 4) == Some(1) {
+            add_name(member, name_of(kind, octets));
         }
     }
+}
+
+fn name_of(kind: u16, octets: &[u8]) -> String {
+    if kind != TEXT_UTF16 {
+        return text(octets);
+    }
+    let wide = charset::decode(octets, Some("utf-16le")).0;
+    wide.split('\0').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

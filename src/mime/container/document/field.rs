@@ -41,8 +41,11 @@ pub(super) fn remote(target: &str, opened: &mut Opened) {
 
 pub(super) fn link(target: &str, opened: &mut Opened) {
     let target = links::clean(target);
+    // The same again a little later is common; what is far away is found out by who takes the links.
+    const LOOKED_BACK: usize = 16;
     let is_full = opened.links.len() >= links::LINKS_MAX;
-    if !is_full && !target.is_empty() && opened.links.iter().all(|(known, _)| *known != target) {
+    let is_known = opened.links.iter().rev().take(LOOKED_BACK).any(|(known, _)| *known == target);
+    if !is_full && !target.is_empty() && !is_known {
         opened.links.push((target, None));
     }
 }

@@ -39,13 +39,15 @@ pub(super) fn open(
     budget: &mut Budget,
     opened: &mut Opened,
 ) {
-    for index in 0..file.entries.len() {
-        let is_workbook = file.entries.get(index).is_some_and(|entry| {
-            ["workbook", "book"].contains(&entry.name.to_ascii_lowercase().as_str())
-        });
-        if !is_workbook {
-            continue;
-        }
+    /// Workbooks that are looked at: objects in a document may be some, too.
+    const WORKBOOKS_MAX: usize = 16;
+    let is_workbook =
+        |name: &str| ["workbook", "book"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    let found: Vec<usize> = (0..file.entries.len())
+        .filter(|index| file.entries.get(*index).is_some_and(|entry| is_workbook(&entry.name)))
+        .take(WORKBOOKS_MAX)
+        .collect();
+    for index in found {
         let stream = file.stream(index);
         let Some(record) = excel::file_pass(&stream) else { continue };
         let content = stream.get(record.start..record.end).unwrap_or_default();

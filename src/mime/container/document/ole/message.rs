@@ -1,10 +1,14 @@
 //! Messages of Outlook ([MS-OXMSG]): attachments with all their names, and the texts. Messages in messages stand in the
 //! same file, so that theirs are met as well.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use bytes::Bytes;
 
 use super::compound::Compound;
 use super::give_text;
+use crate::mail::DefectCode;
 use crate::mime::budget::Budget;
 use crate::mime::charset;
 use crate::mime::container::document::packed_rtf;
@@ -21,9 +25,13 @@ pub(super) fn is_of_message(lower: &str) -> bool {
 }
 
 pub(super) fn open(file: &mut Compound<'_>, budget: &mut Budget, opened: &mut Opened) {
-    // The names of a storage's files are gathered first: the order of streams is free.
+    let mut names: BTreeMap<Option<usize>, Vec<String>> = BTreeMap::new();
     for index in 0..file.entries.len() {
         let Some(entry) = file.entries.get(index) else { return };
+        if budget.is_late() {
+            opened.note(DefectCode::DeadlineOver);
+            return;
+        }
         let lower = entry.name.to_ascii_lowercase();
         let Some(property) = lower.strip_prefix(PROPERTY).filter(|_| !entry.is_storage) else {
             continue;
@@ -33,7 +41,10 @@ pub(super) fn open(file: &mut Compound<'_>, budget: &mut Budget, opened: &mut Op
         match (number, kind) {
             ("3701", "0102") => {
                 let data = file.stream(index);
-                let names = names_in(file, parent);
+                let names = match names.entry(parent) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(place) => place.insert(names_in(file, parent)).clone(),
+                };
                 opened.stored(Member { names, data, ..Member::default() }, budget);
             }
             ("1000", "001e" | "001f") => {
@@ -64,13 +75,25 @@ fn text(stream: &Bytes, kind: &str) -> Bytes {
 }
 
 fn names_in(file: &mut Compound<'_>, parent: Option<usize>) -> Vec<String> {
+    /// Streams of one attachment that are looked at.
+    const STREAMS_MAX: usize = 1_000;
     let Some(storage) = parent else { return Vec::new() };
+    let children: Vec<(usize, String)> = file
+        .children(storage)
+        .into_iter()
+        .take(STREAMS_MAX)
+        .filter_map(|index| {
+            file.entries.get(index).map(|entry| (index, entry.name.to_ascii_lowercase()))
+        })
+        .collect();
     let mut names = Vec::new();
     for number in NAMES {
         for kind in ["001f", "001e"] {
             let wanted = format!("{PROPERTY}{number}{kind}");
-            let Some(index) = file.find(Some(storage), &wanted) else { continue };
-            let stream = file.stream(index);
+            let Some((index, _)) = children.iter().find(|(_, name)| *name == wanted) else {
+                continue;
+            };
+            let stream = file.stream(*index);
             let name = match kind {
                 "001f" => charset::decode(&stream, Some("utf-16le")).0.into_owned(),
                 _ => name_text(&stream),

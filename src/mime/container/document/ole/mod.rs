@@ -42,6 +42,9 @@ const FILES: &[&[u8]] = &[
     b"#!",
 ];
 
+/// Projects of one file: that of the document, and those of the objects in it.
+const PROJECTS_MAX: usize = 16;
+
 /// The class of addresses among monikers ([MS-OSHARED] 2.3.7.6).
 const URL_MONIKER: &[u8] = b"\xe0\xc9\xea\x79\xf9\xba\xce\x11\x8c\x82\x00\xaa\x00\x4b\xa9\x0b";
 
@@ -57,6 +60,7 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     }
     let is_installer = installer::is_one(&file);
     let before = opened.members.len();
+    let mut projects_left = PROJECTS_MAX;
     for index in 0..file.entries.len() {
         let Some(entry) = file.entries.get(index) else { break };
         let lower = entry.name.to_ascii_lowercase();
@@ -68,7 +72,8 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
             continue;
         }
         if lower == "dir" {
-            if let Some(storage) = entry.parent {
+            if let Some(storage) = entry.parent.filter(|_| projects_left > 0) {
+                projects_left -= 1;
                 vba::open(&mut file, storage, index, budget, opened);
             }
             continue;

@@ -64,7 +64,7 @@ pub(super) fn open(
             return;
         }
     };
-    for index in file.children(storage) {
+    for index in file.children(storage).into_iter().take(MODULES_MAX) {
         let Some(name) = file.entries.get(index).map(|entry| entry.name.clone()) else { continue };
         if index == dir || name.to_ascii_lowercase().starts_with("__srp_") {
             continue;
@@ -113,12 +113,13 @@ pub(super) fn find_loose(data: &[u8], budget: &mut Budget, opened: &mut Opened) 
     let mut from = 0;
     for number in 1..=MODULES_MAX {
         let Some(at) = source_start(data, from) else { return };
-        from = at + 4;
-        let found = unpack(data.get(at..).unwrap_or_default(), budget);
-        let given = found.and_then(|source| match source {
-            Some(source) => give(format!("VBA/found{number}.bas"), source, budget, opened),
-            None => Ok(()),
+        let found = unpack_counted(data.get(at..).unwrap_or_default(), budget);
+        let given = found.and_then(|found| {
+            let Some((source, consumed)) = found else { return Ok(()) };
+            from = at.saturating_add(consumed);
+            give(format!("VBA/found{number}.bas"), source, budget, opened)
         });
+        from = from.max(at + 4);
         if let Err(code) = given {
             opened.note(code);
             return;
@@ -155,6 +156,14 @@ fn source_start(data: &[u8], from: usize) -> Option<usize> {
 
 /// Unpacks a container ([MS-OVBA] 2.4.1). `None`: it is none. What comes before a damage is kept.
 fn unpack(packed: &[u8], budget: &mut Budget) -> Result<Option<Vec<u8>>, DefectCode> {
+    Ok(unpack_counted(packed, budget)?.map(|(out, _)| out))
+}
+
+/// As [`unpack`], with the length of the container.
+fn unpack_counted(
+    packed: &[u8],
+    budget: &mut Budget,
+) -> Result<Option<(Vec<u8>, usize)>, DefectCode> {
     let Some(mut rest) = packed.strip_prefix(&[1]) else { return Ok(None) };
     let mut out = Vec::new();
     while let Some(header) = u16_at(rest, 0) {
@@ -173,7 +182,8 @@ fn unpack(packed: &[u8], budget: &mut Budget) -> Result<Option<Vec<u8>>, DefectC
         }
         budget.expand(out.len() - before, before, packed.len())?;
     }
-    Ok(Some(out))
+    let consumed = packed.len() - rest.len();
+    Ok(Some((out, consumed)))
 }
 
 fn unpack_chunk(body: &[u8], out: &mut Vec<u8>) {
@@ -222,7 +232,7 @@ fn modules(dir: &[u8]) -> Vec<Module> {
         if id == 0x19 {
             modules.extend(current.take());
             current = Some(Module { name: name_text(value), ..Module::default() });
-        } else if let Some(module) = current.as_mut() {
+        } else if let Some(module) = current.as_mut().filter(|module| module.streams.len() < 8) {
             match id {
                 0x1a => module.streams.push(name_text(value)),
                 0x32 => {
