@@ -11,7 +11,7 @@ pub use crate::mime::fuzzing::{
     container, header, holds_together, message, multipart, name, page, small_limits, transfer, zip,
 };
 use crate::smtp::body::{self, BodyReader, Finished};
-use crate::smtp::session::{Extensions, Rules, Session, Step};
+use crate::smtp::session::{Rules, Session, Step};
 use crate::smtp::{Reply, command, reply, xforward};
 
 /// Cuts the input in two: rules before the first NUL, what they are tried on behind it.
@@ -42,7 +42,12 @@ pub fn tables(octets: &[u8]) {
         let _ = checks.run_examples();
         let message = decoded(mail);
         let envelope = Envelope::default();
-        let mail = Mail { envelope: &envelope, message: &message, internal: false };
+        let mail = Mail {
+            envelope: &envelope,
+            message: &message,
+            internal: false,
+            received: jiff::Timestamp::UNIX_EPOCH,
+        };
         let _ = checks.with_decoded_text().inspect(&mail);
     }
 }
@@ -54,7 +59,12 @@ pub fn spam_rules(octets: &[u8]) {
     let _ = engine.run_examples();
     let message = decoded(mail);
     let envelope = Envelope::default();
-    let mail = Mail { envelope: &envelope, message: &message, internal: false };
+    let mail = Mail {
+        envelope: &envelope,
+        message: &message,
+        internal: false,
+        received: jiff::Timestamp::UNIX_EPOCH,
+    };
     let _ = engine.inspect(&mail, None);
 }
 
@@ -67,7 +77,12 @@ pub fn rule_files(octets: &[u8]) {
     let (lists, _) = Lists::load(&file, &[], day);
     let message = decoded(octets);
     let envelope = Envelope::default();
-    let mail = Mail { envelope: &envelope, message: &message, internal: false };
+    let mail = Mail {
+        envelope: &envelope,
+        message: &message,
+        internal: false,
+        received: jiff::Timestamp::UNIX_EPOCH,
+    };
     let _ = lists.find(&mail);
     let (scanner, _) = virus::Builtin::build("a", &file);
     let _ = scanner.scan(&message);
@@ -108,9 +123,7 @@ pub fn smtp_commands(octets: &[u8]) {
         Rules {
             lmtp: octets.first().is_some_and(|octet| octet % 2 == 1),
             xforward: true,
-            message_bytes_max: 1 << 20,
-            recipients_max: 5,
-            extensions: Extensions::ALL,
+            ..Rules::new(1 << 20, 5)
         },
         Client::default(),
     );

@@ -15,6 +15,7 @@ const HTML: FileType = of("html", "text", "text/html");
 const MAIL: FileType = of("mail", "text", "message/rfc822");
 const TAR: FileType = of("tar", "archive", "application/x-tar");
 const SCRIPT: FileType = of("script", "script", "text/x-shellscript");
+const URL: FileType = of("url", "text", "application/x-url");
 const SVG: FileType = of("svg", "image", "image/svg+xml");
 
 /// Offset, magic, type. The first that fits is the most telling.
@@ -115,6 +116,9 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     if is_exe_ms(data) {
         add(EXE_MS);
     }
+    if let Some(kind) = super::container::document_kind(data) {
+        add(kind);
+    }
     let text = is_text(data);
     let first = data.first().copied().unwrap_or(0);
     for (offset, magic, kind) in MAGIC {
@@ -149,6 +153,9 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     }
     if start.starts_with(b"#!") {
         add(SCRIPT);
+    }
+    if text && is_url(start) {
+        add(URL);
     }
     if is_mail(start) {
         add(MAIL);
@@ -206,6 +213,24 @@ fn is_text(data: &[u8]) -> bool {
     let tail = data.get(data.len().saturating_sub(8192)..).unwrap_or_default();
     let head = data.get(..data.len().min(8192)).unwrap_or_default();
     !head.iter().chain(tail).any(is_control)
+}
+
+/// The small text files that lead somewhere when they are opened: `.url`, `.website`, `.scf`, `.desktop`, and the XML of
+/// libraries and saved searches.
+fn is_url(start: &[u8]) -> bool {
+    let head = start.get(..start.len().min(1024)).unwrap_or_default().to_ascii_lowercase();
+    let has = |mark: &[u8]| memmem::find(&head, mark).is_some();
+    match head.first() {
+        Some(b'[' | b'#' | b';') => {
+            has(b"[internetshortcut") || has(b"[desktop entry]") || has(b"[shell]")
+        }
+        Some(b'<') => {
+            has(b"<librarydescription")
+                || has(b"<searchconnectordescription")
+                || has(b"<persistedquery")
+        }
+        _ => false,
+    }
 }
 
 fn markup(start: &[u8]) -> Option<FileType> {
@@ -283,6 +308,7 @@ mod tests {
         check(b"<?xml version='1.0'?><svg/>", &["svg", "txt"]);
         check(b"From: a@b\nTo: c@d\n\nx", &["mail", "txt"]);
         check(b"PK\x03\x04\x14\0", &["zip"]);
+        check(b"[InternetShortcut]\r\nURL=http://a.b/\r\n", &["url", "txt"]);
         check(b"GIF89a\0PK\x03\x04\0PK\x05\x06", &["gif", "zip"]);
     }
 

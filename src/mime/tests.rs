@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::{DefectCode, PartKind};
+use crate::mail::{DefectCode, PartFlag, PartKind};
 
 mod limits;
 mod linear;
@@ -302,4 +302,64 @@ proptest! {
             prop_assert!(part.headers.iter().all(|f| f.field.end <= part.header_octets.len()));
         }
     }
+}
+
+/// A zip whose members are stored.
+fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    let long = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
+    for (name, data) in members {
+        let length = u16::try_from(name.len()).unwrap().to_le_bytes();
+        let common = [
+            &[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &long(data.len()),
+            &long(data.len()),
+            &length,
+            &[0; 2],
+        ]
+        .concat();
+        directory.extend(
+            [b"PK\x01\x02\x14\0", &common[..], &[0; 10], &long(out.len()), name.as_bytes()]
+                .concat(),
+        );
+        out.extend([b"PK\x03\x04", &common[..], name.as_bytes(), data].concat());
+    }
+    let count = u16::try_from(members.len()).unwrap().to_le_bytes();
+    let end = [
+        b"PK\x05\x06\0\0\0\0",
+        &count[..],
+        &count,
+        &long(directory.len()),
+        &long(out.len()),
+        &[0; 2],
+    ];
+    [out, directory, end.concat()].concat()
+}
+
+#[test]
+fn a_document_has_what_the_documents_in_it_have() {
+    let project = container::sample_project(b"Attribute VB_Name = \"x\"\r\nSub AutoOpen()\r\n");
+    let docm = zip(&[("[Content_Types].xml", b"<Types/>"), ("word/vbaProject.bin", &project)]);
+    let packed = zip(&[("a.docm", &docm)]);
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, packed);
+    let part = format!(
+        "--o\nContent-Transfer-Encoding: base64\nContent-Type: application/zip; name=a.zip\n\n{base64}\n"
+    );
+    let text = format!(
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=o\n\n{part}{part}--o--\n"
+    );
+    let got = message(&text);
+    let flags = |path: &str| {
+        let mut flags = got.parts.iter().find(|part| part.path == path).unwrap().flags.clone();
+        flags.sort_unstable();
+        flags
+    };
+    let runs = [PartFlag::Macro, PartFlag::AutoRun];
+    assert_eq!(flags("1/a.docm/word/vbaProject.bin"), runs);
+    assert_eq!(flags("1/a.docm"), runs);
+    assert_eq!(flags("1"), [], "an archive is no document");
+    let members: Vec<&str> = paths(&got).into_iter().filter(|path| path.contains(".bas")).collect();
+    assert_eq!(members, ["1/a.docm/word/vbaProject.bin/VBA/x.bas"]);
+    let kinds: Vec<&str> = got.parts[2].types.iter().map(|kind| kind.short).collect();
+    assert_eq!(kinds, ["docx", "zip"]);
 }

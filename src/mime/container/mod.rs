@@ -13,6 +13,7 @@ mod unpack;
 use bytes::Bytes;
 
 pub(super) use archive::tar_checksum_fits;
+pub(super) use document::kinds::kind_of as document_kind;
 
 use super::budget::Budget;
 use crate::mail::{DefectCode, FileType, PartFlag, PasswordSource};
@@ -85,7 +86,7 @@ impl Container {
                 "rtf" => Self::Rtf,
                 "pdf" => Self::Pdf,
                 "one" => Self::OneNote,
-                "lnk" => Self::Shortcut,
+                "lnk" | "url" => Self::Shortcut,
                 "html" | "svg" | "hta" => Self::Page,
                 _ if kind.class == "archive" => Self::Unknown,
                 _ => continue,
@@ -167,7 +168,15 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
     let mut opened = Opened::default();
     let out = &mut opened;
     match container {
-        Container::Zip => archive::zip::open(ask, out),
+        Container::Zip => {
+            let Ask { data, name, passwords, budget } = ask;
+            archive::zip::open(Ask { data, name, passwords, budget: &mut *budget }, out);
+            document::ooxml::look(out, budget);
+            if document::is_ole(data) {
+                // Documents keep zips in their streams, cut into sectors: broken to who reads only zips, and not odd.
+                forgive(out);
+            }
+        }
         Container::Tar => archive::tar::open(ask, out),
         Container::Tnef => archive::tnef::open(ask, out),
         Container::Gzip => stream::gzip::open(ask, out),
@@ -199,6 +208,16 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
     opened
 }
 
+/// Forgets that the container is broken.
+fn forgive(opened: &mut Opened) {
+    let members = opened.members.iter_mut().map(|member| &mut member.odd);
+    for odd in members.chain([&mut opened.odd]) {
+        odd.retain(|code| {
+            !matches!(code, DefectCode::BadArchive | DefectCode::ArchiveNamesDisagree)
+        });
+    }
+}
+
 /// A name in an archive to text: UTF-8 if it is that, else the old DOS code page is not guessed but windows-1252.
 fn name_text(octets: &[u8]) -> String {
     super::charset::guess(octets).into_owned()
@@ -225,4 +244,10 @@ fn try_open(
 ) -> Opened {
     let mut budget = Budget::new(limits);
     open(container, Ask { data: &data.into(), name, passwords: &[], budget: &mut budget })
+}
+
+/// An OLE file with a project of one module, `x`.
+#[cfg(test)]
+pub(super) fn sample_project(source: &[u8]) -> Vec<u8> {
+    document::sample_project(source)
 }

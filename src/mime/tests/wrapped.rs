@@ -7,6 +7,7 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::filters::defects::{self, Defects};
 use crate::filters::virus::{self, Builtin};
 use crate::mail::PartFlag;
 
@@ -412,9 +413,9 @@ fn mail(seed: u64) -> Vec<u8> {
 
 /// True if the mail would not be delivered as clean all the same.
 fn is_suspicious(message: &Message) -> bool {
-    message.defects.iter().any(|defect| {
-        defect.code.is_ambiguous() || defect.code.is_malformed() || defect.code.is_limit()
-    }) || message.parts.iter().any(|part| part.is(PartFlag::Unscannable))
+    let (table, _) = Defects::load(&[defects::shipped()]);
+    !table.inspect(&message.defects).is_empty()
+        || message.parts.iter().any(|part| part.is(PartFlag::Unscannable))
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Leaves and packed content: decoded, typed, looked into.
 
+use std::collections::hash_map::Entry;
+
 use bytes::Bytes;
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};
@@ -63,7 +65,40 @@ impl Walk {
             digest.update(name);
             digest.update(b"\0");
         }
-        self.opened.insert(digest.finalize().into())
+        let known = match self.opened.entry(digest.finalize().into()) {
+            Entry::Vacant(place) => {
+                place.insert(index);
+                return true;
+            }
+            Entry::Occupied(place) => *place.get(),
+        };
+        // It is what the first one is.
+        let flags = self.message.parts.get(known).map(|part| part.flags.clone());
+        self.add_flags(index, &flags.unwrap_or_default());
+        false
+    }
+
+    /// Flags a part; of a document in a document the other one has what it does, too.
+    fn add_flags(&mut self, mut index: usize, flags: &[PartFlag]) {
+        let mut flags: Vec<PartFlag> =
+            flags.iter().copied().filter(|flag| *flag != PartFlag::Embedded).collect();
+        while let Some(part) = self.message.parts.get_mut(index) {
+            let fresh = flags.iter().filter(|flag| !part.flags.contains(flag)).copied();
+            let fresh: Vec<PartFlag> = fresh.collect();
+            part.flags.extend(fresh);
+            let Some(parent) = part.parent.filter(|_| part.kind == PartKind::Member) else {
+                return;
+            };
+            let is_document = |part: &Part| part.types.iter().any(|kind| kind.class == "document");
+            if !self.message.parts.get(parent).is_some_and(is_document) {
+                return;
+            }
+            flags.retain(|flag| {
+                use PartFlag as F;
+                matches!(flag, F::Macro | F::AutoRun | F::Remote | F::Launch | F::Script)
+            });
+            index = parent;
+        }
     }
 
     /// A multipart in which no delimiter stands: readers take it for a file or a text.
@@ -355,16 +390,7 @@ impl Walk {
             self.note(code, &path, "");
         }
         self.add_links(&path, opened.links);
-        let macros = opened.members.iter().flat_map(|member| &member.names).any(|name| {
-            let name = name.to_ascii_lowercase();
-            name.ends_with("vbaproject.bin")
-        });
-        if let Some(part) = self.message.parts.get_mut(index) {
-            part.flags.extend(opened.flags);
-            if macros {
-                part.flags.push(PartFlag::Macro);
-            }
-        }
+        self.add_flags(index, &opened.flags);
         if depth > self.budget.limits.depth_max {
             self.note(DefectCode::TooDeep, &path, "");
             return;

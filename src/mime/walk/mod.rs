@@ -70,8 +70,8 @@ pub(super) struct Walk {
     work: Vec<Work>,
     /// Digests of the content of all parts.
     seen: HashSet<[u8; 32]>,
-    /// Digests of what was opened: content and names.
-    opened: HashSet<[u8; 32]>,
+    /// Digests of what was opened (content and names), and the part it was.
+    opened: HashMap<[u8; 32], usize>,
     seen_defects: HashSet<(DefectCode, String)>,
     seen_codes: HashSet<DefectCode>,
     seen_links: HashSet<String>,
@@ -92,7 +92,7 @@ impl Walk {
             budget: Budget::new(limits),
             work: Vec::new(),
             seen: HashSet::new(),
-            opened: HashSet::new(),
+            opened: HashMap::new(),
             seen_defects: HashSet::new(),
             seen_codes: HashSet::new(),
             seen_links: HashSet::new(),

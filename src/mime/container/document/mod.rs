@@ -1,19 +1,37 @@
 //! Documents that carry files, links, or programs that run when they are opened.
 
-use memchr::memmem;
+mod field;
+pub(super) mod kinds;
+mod markup;
+mod ole;
+mod onenote;
+pub(super) mod ooxml;
+pub(super) mod packed_rtf;
+mod rtf;
+mod shortcut;
 
 use super::{Ask, Container, Opened};
-use crate::mail::PartFlag;
+
+/// True if it begins as OLE files do.
+pub(super) fn is_ole(data: &[u8]) -> bool {
+    data.starts_with(ole::compound::MAGIC)
+}
 
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
     if container == Container::Ole {
-        // What an OLE file tells without being opened: its directory names are UTF-16.
-        let wide = |name: &str| name.bytes().flat_map(|octet| [octet, 0]).collect::<Vec<u8>>();
-        if memmem::find(ask.data, &wide("_VBA_PROJECT")).is_some() {
-            opened.flag(PartFlag::Macro);
-        }
-        if memmem::find(ask.data, &wide("EncryptedPackage")).is_some() {
-            opened.flag(PartFlag::Encrypted);
-        }
+        ole::open(ask, opened);
+    } else if container == Container::Rtf {
+        rtf::open(ask, opened);
+    } else if container == Container::OneNote {
+        onenote::open(ask, opened);
+    } else if container == Container::Shortcut {
+        shortcut::open(ask, opened);
     }
+}
+
+#[cfg(test)]
+pub(super) fn sample_project(source: &[u8]) -> Vec<u8> {
+    use ole::{compound::writer, vba};
+    let streams = [("VBA/dir", vba::writer::dir("x", 0)), ("VBA/x", vba::writer::pack(source))];
+    writer::pack(&streams.each_ref().map(|(name, data)| (*name, &data[..])), [0; 16])
 }
