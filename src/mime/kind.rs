@@ -144,7 +144,7 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
         add(of("pdf", "document", "application/pdf"));
     }
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if let Some(kind) = markup(start) {
+    if let Some(kind) = markup(start).or_else(|| wide_markup(data)) {
         add(kind);
     }
     if start.starts_with(b"#!") {
@@ -206,6 +206,19 @@ fn is_text(data: &[u8]) -> bool {
     let tail = data.get(data.len().saturating_sub(8192)..).unwrap_or_default();
     let head = data.get(..data.len().min(8192)).unwrap_or_default();
     !head.iter().chain(tail).any(is_control)
+}
+
+/// Markup in UTF-16, or with NULs between its letters, which readers leave out.
+fn wide_markup(data: &[u8]) -> Option<FileType> {
+    let start = data.strip_prefix(b"\xff\xfe").or_else(|| data.strip_prefix(b"\xfe\xff"));
+    let start = start.unwrap_or(data);
+    let start = start.get(..start.len().min(2048)).unwrap_or_default();
+    let first = start.iter().find(|octet| **octet != 0 && !octet.is_ascii_whitespace());
+    if first != Some(&b'<') || memchr::memchr(0, start).is_none() {
+        return None;
+    }
+    let letters: Vec<u8> = start.iter().copied().filter(|octet| *octet != 0).collect();
+    markup(letters.trim_ascii_start())
 }
 
 fn markup(start: &[u8]) -> Option<FileType> {
@@ -281,6 +294,8 @@ mod tests {
         check(b"GIF89a\x01\0", &["gif"]);
         check(b"<!DOCTYPE html><p>", &["html", "txt"]);
         check(b"<?xml version='1.0'?><svg/>", &["svg", "txt"]);
+        check(b"\xff\xfe<\0h\0t\0m\0l\0>\0", &["html"]);
+        check(b"\0<\0s\0v\0g\0>", &["svg"]);
         check(b"From: a@b\nTo: c@d\n\nx", &["mail", "txt"]);
         check(b"PK\x03\x04\x14\0", &["zip"]);
         check(b"GIF89a\0PK\x03\x04\0PK\x05\x06", &["gif", "zip"]);

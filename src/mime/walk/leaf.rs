@@ -1,5 +1,7 @@
 //! Leaves and packed content: decoded, typed, looked into.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};
@@ -75,12 +77,12 @@ impl Walk {
         if body.trim_ascii().is_empty() || is_prose(body) {
             return;
         }
-        self.collect_links(index);
+        let page = self.collect_links(index);
         self.look_into_text(index, body, true);
         let names =
             self.message.parts.get(index).map(|part| part.names.clone()).unwrap_or_default();
         if self.opens_first(index) {
-            self.look_inside(index, &names, prefix, 0);
+            self.look_inside(index, page, &names, prefix, 0);
         }
     }
 
@@ -105,7 +107,7 @@ impl Walk {
             }
         }
         let textual = self.read_text(index);
-        self.collect_links(index);
+        let page = self.collect_links(index);
         let names = self.message.parts.get(index).map(|p| p.names.clone()).unwrap_or_default();
         for (number, other) in decoded.others.into_iter().enumerate() {
             self.push_packed(index, names.clone(), other, &format!("reading{}", number + 2), true);
@@ -118,7 +120,7 @@ impl Walk {
             self.find_files(index, body, 1);
         }
         if self.opens_first(index) {
-            self.look_inside(index, &names, prefix, 0);
+            self.look_inside(index, page, &names, prefix, 0);
         }
     }
 
@@ -161,20 +163,29 @@ impl Walk {
         true
     }
 
-    fn collect_links(&mut self, index: usize) {
-        let Some(part) = self.message.parts.get(index) else { return };
-        let marked_up = part.declared_type == "text/html"
-            || part.types.iter().any(|kind| matches!(kind.short, "html" | "svg"));
-        let found = match (&part.text, marked_up) {
-            (Some(text), true) => html_links(text),
-            (None, true) => html_links(&charset::guess(&part.data)),
+    /// Collects the links of a text or a page. If it is a page that does more than show itself: its text.
+    fn collect_links(&mut self, index: usize) -> Option<Bytes> {
+        let part = self.message.parts.get(index)?;
+        let mut page = None;
+        let found = match (&part.text, is_page(part)) {
+            (text, true) => {
+                let text = match text {
+                    // NULs in a text that is none of its charset: what stands there is UTF-16.
+                    Some(text) if !text.contains('\0') => Cow::Borrowed(text.as_str()),
+                    Some(_) | None => charset::of_page(&part.data),
+                };
+                let (found, active) = html_links(&text);
+                page = active.then(|| Bytes::from(text.into_owned()));
+                found
+            }
             (Some(text), false) => {
                 links::in_text(text).into_iter().map(|url| (url, None)).collect()
             }
-            (None, false) => return,
+            (None, false) => return None,
         };
         let path = part.path.clone();
         self.add_links(&path, found);
+        page
     }
 
     fn add_links(&mut self, path: &str, found: Vec<(String, Option<String>)>) {
@@ -276,20 +287,27 @@ impl Walk {
             sha256: digest,
         });
         let first_child = self.work.len();
-        self.collect_links(index);
+        let page = self.collect_links(index);
         if packed.reading {
             self.look_into_text(index, &packed.data, true);
         }
         // The same a second time holds nothing new; a bomb of copies ends here.
         if self.opens_first(index) {
             let prefix = format!("{}/", packed.path);
-            self.look_inside(index, &packed.names, &prefix, packed.archive_depth);
+            self.look_inside(index, page, &packed.names, &prefix, packed.archive_depth);
         }
         self.in_order(first_child);
     }
 
-    /// Opens what is a container or a message by content or name.
-    fn look_inside(&mut self, index: usize, names: &[String], prefix: &str, archive_depth: usize) {
+    /// Opens what is a container or a message by content or name. `page`: the text of a page worth opening.
+    fn look_inside(
+        &mut self,
+        index: usize,
+        page: Option<Bytes>,
+        names: &[String],
+        prefix: &str,
+        archive_depth: usize,
+    ) {
         let Some(part) = self.message.parts.get_mut(index) else { return };
         let data = part.data.clone();
         if data.is_empty() {
@@ -306,7 +324,9 @@ impl Walk {
         if by_name || by_type {
             self.push_message(index, data.clone(), prefix.to_owned());
         }
-        let containers = Container::among(&types);
+        let mut containers = Container::among(&types);
+        containers.retain(|container| *container != Container::Page);
+        containers.extend(page.as_ref().map(|_| Container::Page));
         if containers.is_empty() {
             return;
         }
@@ -318,7 +338,8 @@ impl Walk {
         for container in containers {
             let name = names.first().map(String::as_str);
             let budget = &mut self.budget;
-            let ask = Ask { data: &data, name, passwords: &[], budget };
+            let data = page.as_ref().filter(|_| container == Container::Page).unwrap_or(&data);
+            let ask = Ask { data, name, passwords: &[], budget };
             let opened = container::open(container, ask);
             self.take_members(index, opened, archive_depth + 1);
         }
@@ -363,12 +384,24 @@ impl Walk {
     }
 }
 
-/// Addresses in attributes, and those that only stand in the text.
-fn html_links(text: &str) -> Vec<(String, Option<String>)> {
+/// True for HTML and SVG, by declaration, content or name.
+fn is_page(part: &Part) -> bool {
+    const ENDINGS: [&str; 7] = [".htm", ".html", ".xhtml", ".shtml", ".xht", ".svg", ".hta"];
+    matches!(part.declared_type.as_str(), "text/html" | "application/xhtml+xml" | "image/svg+xml")
+        || part.types.iter().any(|kind| matches!(kind.short, "html" | "svg" | "hta"))
+        || (part.types.first().is_none_or(|kind| kind.class == "text")
+            && part.names.iter().any(|name| {
+                let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+                ENDINGS.iter().any(|ending| name.ends_with(ending))
+            }))
+}
+
+/// Addresses in attributes, and those that only stand in the text; and whether the page is worth a closer look.
+fn html_links(text: &str) -> (Vec<(String, Option<String>)>, bool) {
     let page = html::render(text);
     let mut found = page.links;
     found.extend(links::in_text(&page.text).into_iter().map(|url| (url, None)));
-    found
+    (found, page.active)
 }
 
 /// A name for a path: no control characters, not too long; a number if there is none.

@@ -1,11 +1,17 @@
 //! Documents that carry files, links, or programs that run when they are opened.
 
+mod page;
+
 use memchr::memmem;
 
-use super::{Ask, Container, Opened};
+use super::{Ask, Container, Member, Opened};
 use crate::mail::PartFlag;
 
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
+    if container == Container::Page {
+        page::open(ask, opened);
+        return;
+    }
     if container == Container::Ole {
         // What an OLE file tells without being opened: its directory names are UTF-16.
         let wide = |name: &str| name.bytes().flat_map(|octet| [octet, 0]).collect::<Vec<u8>>();
