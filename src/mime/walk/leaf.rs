@@ -113,9 +113,9 @@ impl Walk {
             self.push_packed(index, names.clone(), other, &format!("reading{}", number + 2), true);
         }
         self.sniff(index, body, encoding, &names, textual);
-        if textual || encoding == Encoding::Identity {
+        if textual || matches!(encoding, Encoding::Identity | Encoding::BinHex) {
             self.look_into_text(index, &decoded.data, typed);
-        } else if encoding == Encoding::Uuencode {
+        } else if matches!(encoding, Encoding::Uuencode | Encoding::YEnc) {
             // The part is the first file; unpackers write the others, too.
             self.find_files(index, body, 1);
         }
@@ -141,7 +141,9 @@ impl Walk {
             Encoding::Identity
             | Encoding::Base64
             | Encoding::QuotedPrintable
-            | Encoding::Uuencode => return,
+            | Encoding::Uuencode
+            | Encoding::YEnc
+            | Encoding::BinHex => return,
         };
         let data = transfer::decode(body, sniffed).data;
         self.push_packed(index, names.to_vec(), data, sniffed.as_str(), true);
@@ -240,10 +242,23 @@ impl Walk {
         }));
     }
 
-    /// Takes the uuencoded files out of a text, but for the first `skip`.
+    /// Takes the files in uuencode, yEnc and BinHex out of a text, but for the first `skip`.
     fn find_files(&mut self, index: usize, text: &[u8], skip: usize) {
-        let (blocks, more) = transfer::find_uuencode(text, BLOCKS_MAX);
         let path = self.path_of(index);
+        let (mut blocks, mut more) = transfer::find_uuencode(text, BLOCKS_MAX);
+        // What begins so is opened as a container.
+        let part = self.message.parts.get(index);
+        let whole = |part: &Part| part.types.iter().any(|k| matches!(k.short, "hqx" | "yenc"));
+        if !part.is_some_and(whole) {
+            let (found, many) = transfer::find_yenc(text, BLOCKS_MAX);
+            blocks.extend(found);
+            more |= many;
+            let (found, odd) = transfer::find_binhex(text, BLOCKS_MAX, &mut self.budget);
+            blocks.extend(found);
+            if let Some(code) = odd {
+                self.note(code, &path, "BinHex");
+            }
+        }
         if more {
             self.note(DefectCode::TooManyFiles, &path, "uuencode");
         }

@@ -1,8 +1,11 @@
 //! Documents that carry files, links, or programs that run when they are opened.
 
+mod cms;
 mod page;
 
 use memchr::memmem;
+
+pub(in crate::mime) use cms::is_cms;
 
 use super::{Ask, Container, Member, Opened};
 use crate::mail::PartFlag;
@@ -10,6 +13,10 @@ use crate::mail::PartFlag;
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
     if container == Container::Page {
         page::open(ask, opened);
+        return;
+    }
+    if container == Container::Cms {
+        cms::open(ask, opened);
         return;
     }
     if container == Container::Ole {
