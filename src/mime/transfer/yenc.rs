@@ -26,14 +26,15 @@ pub(in crate::mime) fn find(text: &[u8], blocks_max: usize) -> (Vec<Block>, bool
         let whole = number(line, b" size=").is_none_or(|size| size == data.len())
             || number(line, b" part=").is_some();
         let follows = number(line, b" part=").is_some_and(|part| part > 1);
-        match blocks.last_mut().filter(|last| follows && last.name == name) {
-            Some(last) => {
-                last.data.extend_from_slice(&data);
-                last.complete &= ended;
-            }
-            None if blocks.len() >= blocks_max => return (blocks, true),
-            None => blocks.push(Block { name, data, complete: ended && whole }),
+        if let Some(last) = blocks.last_mut().filter(|last| follows && last.name == name) {
+            last.data.extend_from_slice(&data);
+            last.complete &= ended;
+            continue;
         }
+        if blocks.len() >= blocks_max {
+            return (blocks, true);
+        }
+        blocks.push(Block { name, data, complete: ended && whole });
     }
     (blocks, false)
 }

@@ -2,6 +2,7 @@
 
 mod cms;
 mod page;
+mod pdf;
 
 use memchr::memmem;
 
@@ -13,6 +14,10 @@ use crate::mail::PartFlag;
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
     if container == Container::Page {
         page::open(ask, opened);
+        return;
+    }
+    if container == Container::Pdf {
+        pdf::open(ask, opened);
         return;
     }
     if container == Container::Cms {

@@ -1,0 +1,311 @@
+//! PDF (ISO 32000): scripts, actions, files inside, addresses; in all revisions, and in files that are broken. What only
+//! draws a page is not looked at.
+
+mod crypt;
+mod filter;
+mod object;
+mod scan;
+mod text;
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use self::crypt::{Key, Locked};
+use self::object::Object;
+use self::scan::{Indirect, Objects, content};
+use super::{Ask, Member, Opened};
+use crate::mail::{DefectCode, PartFlag};
+use crate::mime::budget::Budget;
+
+/// Scripts that are given.
+const SCRIPTS_MAX: usize = 200;
+/// Links that are given.
+const LINKS_MAX: usize = 2_000;
+/// Names of one file.
+const NAMES_MAX: usize = 16;
+
+pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
+    let Ask { data, passwords, budget, .. } = ask;
+    let mut objects = scan::scan(data, budget);
+    let mut file = File { opened, budget, key: None, locked: false, decrypted: None };
+    match crypt::unlock(&objects, passwords) {
+        Ok(None) if !passwords.is_empty() => return,
+        Ok(None) => {}
+        // Without a password readers open it without asking: it is a file as any other.
+        Ok(Some((_, None))) if !passwords.is_empty() => return,
+        Ok(Some((key, source))) => {
+            file.key = Some(key);
+            file.decrypted = source.map(PartFlag::Decrypted);
+        }
+        Err(Locked) => {
+            file.locked = true;
+            file.opened.flag(PartFlag::Encrypted);
+            file.opened.note(DefectCode::Encrypted);
+        }
+    }
+    if !file.locked {
+        objects.unpack(file.key.as_ref(), file.budget);
+    }
+    for code in std::mem::take(&mut objects.odd) {
+        file.opened.note(code);
+    }
+    let found = file.walk(&objects);
+    file.scripts(&objects, found.scripts);
+    file.forms(&objects, &found.forms);
+    if found.runs && file.opened.flags.contains(&PartFlag::Script) {
+        file.opened.flag(PartFlag::AutoRun);
+    }
+    file.files(&objects, &found.files);
+}
+
+/// What the dictionaries point at.
+#[derive(Default)]
+struct Found<'a> {
+    /// A script, and the object it stands in.
+    scripts: Vec<(&'a Object, &'a Indirect)>,
+    /// Objects of forms (XFA).
+    forms: Vec<u32>,
+    /// Streams that are files, by their numbers, with their names.
+    files: HashMap<u32, Vec<String>>,
+    /// Something runs when the file, or a page of it, is opened.
+    runs: bool,
+}
+
+struct File<'a> {
+    opened: &'a mut Opened,
+    budget: &'a mut Budget,
+    key: Option<Key>,
+    /// Encrypted, and no password fits.
+    locked: bool,
+    decrypted: Option<PartFlag>,
+}
+
+impl File<'_> {
+    /// Looks at every dictionary of every object.
+    fn walk<'a>(&mut self, objects: &'a Objects) -> Found<'a> {
+        let mut found = Found::default();
+        for holder in &objects.all {
+            if self.budget.is_late() {
+                self.opened.note(DefectCode::DeadlineOver);
+                break;
+            }
+            let mut work = vec![&holder.object];
+            while let Some(object) = work.pop() {
+                match object {
+                    Object::Dict(entries) => {
+                        self.dictionary(object, holder, &mut found);
+                        work.extend(entries.iter().map(|(_, value)| value));
+                    }
+                    Object::List(list) => work.extend(list),
+                    Object::Other
+                    | Object::Number(_)
+                    | Object::Name(_)
+                    | Object::Text(_)
+                    | Object::Ref(_) => {}
+                }
+            }
+            let is_file = holder.object.get("Type").is_some_and(|t| t.is_name("EmbeddedFile"));
+            if is_file && holder.stream.is_some() {
+                found.files.entry(holder.number).or_default();
+            }
+        }
+        found
+    }
+
+    fn dictionary<'a>(&mut self, dict: &'a Object, holder: &'a Indirect, found: &mut Found<'a>) {
+        let action = |name: &str| dict.get("S").is_some_and(|action| action.is_name(name));
+        if action("JavaScript") || dict.get("JS").is_some() {
+            self.opened.flag(PartFlag::Script);
+        }
+        if let Some(script) = dict.get("JS") {
+            found.scripts.push((script, holder));
+        }
+        found.runs |= dict.get("OpenAction").is_some()
+            || matches!(dict.get("JavaScript"), Some(Object::Ref(_) | Object::Dict(_)))
+            || dict.get("AA").is_some_and(|actions| match actions {
+                // What runs when a field is filled in does not run by itself.
+                Object::Dict(entries) => entries
+                    .iter()
+                    .any(|(event, _)| matches!(event.as_slice(), b"O" | b"PO" | b"PV")),
+                _ => false,
+            });
+        if action("Launch") {
+            self.opened.flag(PartFlag::Launch);
+            self.target(dict.get("F"), holder, false);
+            self.target(dict.get("Win").and_then(|win| win.get("F")), holder, false);
+        }
+        if let Some(Object::Text(url)) = dict.get("URI") {
+            self.link(self.string(url, holder));
+        }
+        if action("GoToR") || action("GoToE") || action("SubmitForm") || action("ImportData") {
+            self.target(dict.get("F"), holder, true);
+        }
+        if let Some(form) = dict.get("XFA") {
+            match form {
+                Object::Ref(number) => found.forms.push(*number),
+                Object::List(list) => found.forms.extend(list.iter().filter_map(|one| match one {
+                    Object::Ref(number) => Some(*number),
+                    _ => None,
+                })),
+                _ => {}
+            }
+        }
+        if let Some(Object::Dict(streams)) = dict.get("EF") {
+            let names = self.names(dict, holder);
+            for (_, stream) in streams {
+                if let Object::Ref(number) = stream {
+                    let known = found.files.entry(*number).or_default();
+                    for name in &names {
+                        if known.len() < NAMES_MAX && !known.contains(name) {
+                            known.push(name.clone());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A string as text.
+    fn string(&self, octets: &[u8], holder: &Indirect) -> String {
+        match self.key.as_ref().filter(|_| !holder.packed) {
+            Some(key) => text::text(&key.string(holder.number, holder.generation, octets)),
+            None => text::text(octets),
+        }
+    }
+
+    /// The names of a file specification.
+    fn names(&self, dict: &Object, holder: &Indirect) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        if self.locked && !holder.packed {
+            return names;
+        }
+        for key in ["UF", "F", "Unix", "DOS", "Mac", "Desc"] {
+            let Some(Object::Text(octets)) = dict.get(key) else { continue };
+            let name = self.string(octets, holder);
+            // A description is a name only if there is no other.
+            if !name.is_empty() && !names.contains(&name) && (key != "Desc" || names.is_empty()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// A file specification that an action opens.
+    fn target(&mut self, target: Option<&Object>, holder: &Indirect, fetches: bool) {
+        let Some(target) = target else { return };
+        let place = match target {
+            Object::Text(octets) => Some(self.string(octets, holder)),
+            Object::Dict(_) => self.names(target, holder).into_iter().next(),
+            _ => None,
+        };
+        let Some(place) = place else { return };
+        let is_remote =
+            place.contains("://") || place.starts_with("\\\\") || place.starts_with("//");
+        if is_remote && fetches {
+            self.opened.flag(PartFlag::Remote);
+        }
+        self.link(place);
+    }
+
+    fn link(&mut self, url: String) {
+        if !url.is_empty() && self.opened.links.len() < LINKS_MAX && !self.locked {
+            self.opened.links.push((crate::mime::links::clean(&url), None));
+        }
+    }
+
+    /// Gives the scripts as members; without an ending, for Windows runs none of them.
+    fn scripts(&mut self, objects: &Objects, scripts: Vec<(&Object, &Indirect)>) {
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut number = 0;
+        for (script, holder) in scripts {
+            let texts: Vec<String> = match script {
+                Object::Text(octets) => vec![self.string(octets, holder)],
+                Object::Ref(number) => {
+                    objects.revisions(*number).filter_map(|one| self.script_of(one)).collect()
+                }
+                _ => continue,
+            };
+            for text in texts {
+                if self.locked || text.trim().is_empty() || !seen.insert(text.clone()) {
+                    continue;
+                }
+                number += 1;
+                if number > SCRIPTS_MAX {
+                    self.opened.note(DefectCode::TooManyFiles);
+                    return;
+                }
+                let names = vec![format!("javascript-{number}")];
+                let flags = self.decrypted.into_iter().collect();
+                let member = Member { names, data: text.into(), flags, ..Member::default() };
+                self.opened.stored(member, self.budget);
+            }
+        }
+    }
+
+    fn script_of(&mut self, holder: &Indirect) -> Option<String> {
+        match (&holder.object, &holder.stream) {
+            (Object::Text(octets), _) => Some(self.string(octets, holder)),
+            (object, Some(_)) => {
+                let raw = content(holder, self.key.as_ref())?;
+                let decoded = filter::decode(object, &raw, self.budget);
+                Some(text::text(&decoded.data))
+            }
+            _ => None,
+        }
+    }
+
+    /// Forms are XML; some hold scripts.
+    fn forms(&mut self, objects: &Objects, forms: &[u32]) {
+        const FORMS_MAX: usize = 200;
+        if self.locked {
+            return;
+        }
+        for number in forms.iter().take(FORMS_MAX) {
+            for holder in objects.revisions(*number) {
+                let Some(raw) = content(holder, self.key.as_ref()) else { continue };
+                let xml = filter::decode(&holder.object, &raw, self.budget).data;
+                if memmem::find(&xml, b"<script").is_some() {
+                    self.opened.flag(PartFlag::Script);
+                }
+            }
+        }
+    }
+
+    /// The files inside.
+    fn files(&mut self, objects: &Objects, files: &HashMap<u32, Vec<String>>) {
+        let mut numbers: Vec<u32> = files.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            for holder in objects.revisions(number).filter(|holder| holder.stream.is_some()) {
+                self.opened.flag(PartFlag::Object);
+                let names = files.get(&number).cloned().unwrap_or_default();
+                if self.locked {
+                    self.opened.members.push(Member {
+                        names,
+                        data: Bytes::new(),
+                        flags: vec![PartFlag::Encrypted],
+                        odd: vec![DefectCode::Encrypted],
+                    });
+                    continue;
+                }
+                let Some(raw) = content(holder, self.key.as_ref()) else { continue };
+                if let Err(code) = self.budget.file() {
+                    self.opened.note(code);
+                    return;
+                }
+                let decoded = filter::decode(&holder.object, &raw, self.budget);
+                let mut flags: Vec<PartFlag> = self.decrypted.into_iter().collect();
+                if decoded.odd == Some(DefectCode::UnscannableMember) {
+                    flags.push(PartFlag::Unscannable);
+                }
+                let odd = decoded.odd.into_iter().collect();
+                self.opened.members.push(Member { names, data: decoded.data, flags, odd });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
