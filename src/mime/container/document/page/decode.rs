@@ -57,14 +57,22 @@ fn look_at(layer: Layer, work: &mut Vec<Layer>, found: &mut Vec<Outcome>, budget
         found.push(Outcome::Address(url));
         return;
     }
-    if !trimmed.is_ascii() && trimmed.chars().all(|sign| u32::from(sign) < 256) {
+    let is_binary = |sign: char| !sign.is_ascii() || (sign.is_control() && !sign.is_whitespace());
+    if text.contains(is_binary) && text.chars().all(|sign| u32::from(sign) < 256) {
         let octets: Vec<u8> =
             text.chars().map(|sign| u8::try_from(u32::from(sign)).unwrap_or(0)).collect();
         match std::str::from_utf8(&octets) {
             // Octets one by one of a text in UTF-8.
-            Ok(text) => work.push(Layer { text: text.to_owned(), number: number + 1 }),
-            Err(_) => octets_found(octets, number + 1, work, found, budget),
+            Ok(wide) if !wide.is_ascii() => {
+                work.push(Layer { text: wide.to_owned(), number: number + 1 });
+            }
+            _ => octets_found(octets, number + 1, work, found, budget),
         }
+        return;
+    }
+    let types = kind::detect(trimmed.as_bytes());
+    if trimmed.len() >= CODED_BYTES_MIN && types.iter().any(|t| is_telling(t, trimmed.as_bytes())) {
+        found.push(Outcome::File { data: Bytes::copy_from_slice(trimmed.as_bytes()), coded: true });
         return;
     }
     if is_markup(trimmed, coded) {
@@ -306,8 +314,13 @@ mod tests {
         assert_eq!(file(&binary).len(), zip.len() + 1);
         let page = "<script>alert('hello')</script>";
         let percent: String = page.bytes().map(|octet| format!("%{octet:02x}")).collect();
-        assert_eq!(file(&percent), format!("<html>{page}").as_bytes());
-        assert_eq!(file(&STANDARD.encode(&percent)), format!("<html>{page}").as_bytes());
+        assert_eq!(file(&percent), page.as_bytes());
+        assert_eq!(file(&STANDARD.encode(&percent)), page.as_bytes());
+        let frame = "<iframe src=http://a.example>";
+        assert_eq!(
+            file(&STANDARD.encode(frame.repeat(2))),
+            format!("<html>{frame}{frame}").as_bytes()
+        );
         let script = format!("document.write(atob('{}'))", "x".repeat(40));
         assert!(matches!(first(&STANDARD.encode(&script)), Some(Outcome::Script(_))));
     }

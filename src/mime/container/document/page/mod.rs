@@ -180,13 +180,14 @@ impl Page<'_> {
     }
 
     fn push_script(&mut self, text: String, basic: bool, depth: usize) {
-        if depth <= SCRIPTS_MAX && !text.trim().is_empty() && self.is_new(&text) {
+        if depth <= SCRIPTS_MAX && !text.trim().is_empty() && self.is_new("script", &text) {
             self.scripts.push(Script { text, basic, depth });
         }
     }
 
-    fn is_new(&mut self, text: &str) -> bool {
+    fn is_new(&mut self, what: &str, text: &str) -> bool {
         let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
         text.hash(&mut hasher);
         self.seen.insert(hasher.finish())
     }
@@ -249,7 +250,7 @@ impl Page<'_> {
 
     /// A string of a script, to what it turns out to be.
     fn string(&mut self, text: String, depth: usize) {
-        if !self.is_new(&text) {
+        if !self.is_new("string", &text) {
             return;
         }
         if text.starts_with("http") && self.opened.links.len() < LINKS_MAX {

@@ -136,7 +136,12 @@ impl<'a> Reader<'a> {
         if let Token::Word(name) = first {
             // What is only named, and neither joined, assigned nor a file name, was looked at as it is.
             let mut ahead = self.lexer;
-            let joined = matches!(ahead.next(), Some(Token::Sign(b'+' | b'.' | b'&')));
+            let joined = match ahead.next() {
+                Some(Token::Sign(b'+')) => ahead.next() != Some(Token::Sign(b'=')),
+                Some(Token::Sign(b'.')) => true,
+                Some(Token::Sign(b'&')) => self.basic,
+                _ => false,
+            };
             let is_made = matches!(*name, "String" | "atob" | "unescape" | "decodeURIComponent");
             if !(joined || assigned || self.naming > 0 || is_made) {
                 return None;
@@ -174,7 +179,7 @@ impl<'a> Reader<'a> {
         let start = self.lexer;
         let value = match first {
             Token::Text(text) => Some(vec![text.clone()]),
-            Token::Sign(b'[' | b'(') => self.list(),
+            Token::Sign(open @ (b'[' | b'(')) => self.list(*open),
             Token::Word("String") => self.char_codes(),
             Token::Word(name @ ("atob" | "unescape" | "decodeURIComponent")) => {
                 self.call(name).map(|text| vec![text])
@@ -234,8 +239,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The elements of a list behind its bracket: strings, or numbers as one string.
-    fn list(&mut self) -> Option<Vec<String>> {
+    /// The elements of a list behind its bracket: strings, or numbers as one string. In round brackets only one of
+    /// them: more are what a function is given.
+    fn list(&mut self, open: u8) -> Option<Vec<String>> {
         let first = self.lexer.next()?;
         if let Token::Number(_) = first {
             return self.numbers(&first, NUMBERS_MIN).map(|text| vec![text]);
@@ -250,7 +256,7 @@ impl<'a> Reader<'a> {
             }
             let place = self.lexer;
             match self.lexer.next() {
-                Some(Token::Sign(b',')) => {}
+                Some(Token::Sign(b',')) if open == b'[' => {}
                 Some(Token::Sign(b']' | b')')) => return Some(list),
                 // What was read is not read again: a list that breaks off ends here.
                 _ if list.len() > 1 => {
