@@ -106,6 +106,7 @@ impl Walk {
                 part.names.push(name);
             }
         }
+        self.look_for_pgp(index);
         let textual = self.read_text(index);
         let page = self.collect_links(index);
         let names = self.message.parts.get(index).map(|p| p.names.clone()).unwrap_or_default();
@@ -242,6 +243,16 @@ impl Walk {
         }));
     }
 
+    /// A message by PGP needs a key, whether it is a part of its own or stands in a text.
+    fn look_for_pgp(&mut self, index: usize) {
+        let Some(part) = self.message.parts.get_mut(index) else { return };
+        if is_pgp_message(&part.data, &part.names) && !part.is(PartFlag::Encrypted) {
+            part.flags.push(PartFlag::Encrypted);
+            let path = part.path.clone();
+            self.note(DefectCode::Encrypted, &path, "PGP");
+        }
+    }
+
     /// Takes the files in uuencode, yEnc and BinHex out of a text, but for the first `skip`.
     fn find_files(&mut self, index: usize, text: &[u8], skip: usize) {
         let path = self.path_of(index);
@@ -302,6 +313,7 @@ impl Walk {
             sha256: digest,
         });
         let first_child = self.work.len();
+        self.look_for_pgp(index);
         let page = self.collect_links(index);
         if packed.reading {
             self.look_into_text(index, &packed.data, true);
@@ -397,6 +409,32 @@ impl Walk {
             }));
         }
     }
+}
+
+/// True if a block by PGP begins a line and its coded lines follow; or for a file of packets, by name and first octet.
+fn is_pgp_message(data: &[u8], names: &[String]) -> bool {
+    const LINES_MAX: usize = 10;
+    const MARK: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+    const CODED_BYTES_MIN: usize = 40;
+    let is_coded = |line: &[u8]| {
+        line.len() >= CODED_BYTES_MIN
+            && line.iter().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'/' | b'='))
+    };
+    let armoured = memmem::find_iter(data, MARK).any(|at| {
+        let starts = at == 0 || matches!(data.get(at - 1), Some(b'\n' | b'\r'));
+        let rest = data.get(at + MARK.len()..).unwrap_or_default();
+        let rest = rest.get(..rest.len().min(2_000)).unwrap_or_default();
+        starts
+            && rest.split(|o| *o == b'\n').take(LINES_MAX).any(|line| is_coded(line.trim_ascii()))
+    });
+    // Session keys and encrypted data, in either form of a packet's head.
+    let packets =
+        matches!(data.first(), Some(0x84..=0x86 | 0x8c..=0x8e | 0xc1 | 0xc3 | 0xd2 | 0xd4));
+    let named = |name: &String| {
+        let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+        name.ends_with(".pgp") || name.ends_with(".gpg")
+    };
+    armoured || (packets && names.iter().any(named))
 }
 
 /// True for HTML and SVG, by declaration, content or name.

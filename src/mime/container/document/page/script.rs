@@ -450,7 +450,7 @@ mod tests {
             ("var a='abcdefgh'; var b = \"ijkl\"; f(a+b)", "abcdefghijkl"),
             ("a='abcdefgh'; a += 'ijkl';\na+='mn'", "abcdefghijklmn"),
             ("f(['abcdef','ghij','kl'].join(''))", "abcdefghijkl"),
-            ("var p=['abcdef','ghij','kl',]; atob(p)", "abcdefghijkl"),
+            ("var p=['abcdef','ghij','kl',]; f(p)", "abcdefghijkl"),
             ("f('lkjihgfedcba'.split('').reverse().join(''))", "abcdefghijkl"),
             ("f(['ijkl','abcdefgh'].reverse().join(''))", "abcdefghijkl"),
             ("f('abc@def@ghijkl'.replace(/@/g,''))", "abcdefghijkl"),

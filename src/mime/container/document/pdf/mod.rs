@@ -308,4 +308,6 @@ impl File<'_> {
 }
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;

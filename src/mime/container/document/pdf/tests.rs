@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::PasswordSource;
 use crate::mime::Limits;
-use crate::mime::container::{Container, try_open};
+use crate::mime::container::{self, Container, Password, try_open};
 
 fn opened(pdf: &[u8]) -> Opened {
     try_open(Container::Pdf, pdf.to_vec(), None, &Limits::default())
@@ -113,6 +116,60 @@ fn streams_of_objects_and_of_scripts_are_read() {
     assert_eq!(&opened.members[0].data[..], b"evil()");
 }
 
+fn contents(opened: &Opened) -> Vec<(&str, &[u8])> {
+    let name = |member: &'_ Member| member.names.first().map_or(0, String::len);
+    let mut members: Vec<_> = opened.members.iter().collect();
+    members.sort_by_key(|member| name(member));
+    members.iter().map(|m| (m.names.first().map_or("", String::as_str), &m.data[..])).collect()
+}
+
+const CONTENTS: [(&str, &[u8]); 2] = [("a.exe", b"hello"), ("javascript-1", b"app.alert(1)")];
+
+#[test]
+fn a_file_that_opens_without_a_password_is_read_as_any_other() {
+    for sample in [
+        samples::PACKED,
+        samples::OPEN_40,
+        samples::OPEN_128,
+        samples::OPEN_AES,
+        samples::OPEN_METADATA,
+        samples::OPEN_256_5,
+        samples::OPEN_256,
+    ] {
+        let opened = opened(&STANDARD.decode(sample).unwrap());
+        assert_eq!(contents(&opened), CONTENTS, "{sample}");
+        assert_eq!(opened.flags, [PartFlag::Script, PartFlag::AutoRun, PartFlag::Object]);
+    }
+}
+
+#[test]
+fn a_file_with_a_password_is_encrypted_until_one_fits() {
+    for sample in [samples::USER_128, samples::USER_256] {
+        let data: Bytes = STANDARD.decode(sample).unwrap().into();
+        let locked = opened(&data);
+        assert!(locked.flags.contains(&PartFlag::Encrypted), "{locked:?}");
+        assert!(contents(&locked).iter().all(|(_, data)| data.is_empty()));
+        for (word, fits) in [("wrong", false), ("user", true), ("owner", true)] {
+            let password =
+                |word: &str| Password { octets: word.into(), source: PasswordSource::Body };
+            let limits = Limits::default();
+            let ask = Ask {
+                data: &data,
+                name: None,
+                passwords: &[password("another"), password(word)],
+                budget: &mut Budget::new(&limits),
+            };
+            let opened = container::open(Container::Pdf, ask);
+            assert_eq!(opened.flags.contains(&PartFlag::Encrypted), !fits, "{word}");
+            if fits {
+                assert_eq!(contents(&opened), CONTENTS, "{word}");
+                let flag = PartFlag::Decrypted(PasswordSource::Body);
+                assert!(opened.members.iter().all(|member| member.flags == [flag]));
+            }
+        }
+    }
+}
+
 #[test]
 fn objects_that_are_never_closed_cost_linear_time() {
     for piece in ["1 0 obj (", "1 0 obj <<", "1 0 obj<<>>stream\n", "1 0 obj [[[", "trailer<<"] {
@@ -122,6 +179,15 @@ fn objects_that_are_never_closed_cost_linear_time() {
 }
 
 proptest! {
+    #[test]
+    fn no_change_of_an_encrypted_file_makes_it_fail(which in 0_usize..3, at: usize, octet: u8) {
+        let sample = [samples::OPEN_40, samples::OPEN_AES, samples::OPEN_256][which];
+        let mut pdf = STANDARD.decode(sample).unwrap();
+        let at = at % pdf.len();
+        pdf[at] = octet;
+        opened(&pdf);
+    }
+
     #[test]
     fn no_octets_make_it_fail(at: usize, octet: u8, cut: usize) {
         let mut pdf = file();
