@@ -131,7 +131,7 @@ fn element_name(tag: &str) -> String {
 }
 
 fn attributes(mut rest: &str) -> Vec<(String, String)> {
-    const ATTRIBUTES_MAX: usize = 64;
+    const ATTRIBUTES_MAX: usize = 500;
     let mut found = Vec::new();
     while found.len() < ATTRIBUTES_MAX {
         rest = rest.trim_start_matches(|sign: char| sign.is_whitespace() || sign == '/');

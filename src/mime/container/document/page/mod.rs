@@ -20,7 +20,7 @@ use crate::mime::html::{self, Cutter, Element, Token, entities};
 use crate::mime::{charset, links};
 
 /// Files that are taken out of one page.
-const FILES_MAX: usize = 200;
+const FILES_MAX: usize = 500;
 /// Scripts in scripts.
 const SCRIPTS_MAX: usize = 3;
 /// Text of a page that scripts may decode: shorter is none.
@@ -221,7 +221,8 @@ impl Page<'_> {
         }
         if self.found.len() < FILES_MAX {
             self.found.push(member);
-        } else {
+        } else if member.flags.contains(&PartFlag::Smuggled) {
+            // Further drawings are nothing but drawings.
             self.opened.note(DefectCode::TooManyFiles);
         }
     }

@@ -67,8 +67,7 @@ pub(super) fn unlock(
             ids.push(id);
         }
     }
-    let encrypted = objects.all.iter().any(|holder| holder.object.get("Encrypt").is_some());
-    if !encrypted {
+    if handlers.is_empty() {
         return Ok(None);
     }
     ids.truncate(IDS_MAX);

@@ -23,7 +23,11 @@ pub(super) fn decode(dict: &Object, raw: &Bytes, budget: &mut Budget) -> Decoded
     let mut decoded = Decoded { data: raw.clone(), odd: None };
     let filters = list(dict.get("Filter").or_else(|| dict.get("F")));
     let parameters = list(dict.get("DecodeParms").or_else(|| dict.get("DP")));
-    for (index, filter) in filters.iter().take(FILTERS_MAX).enumerate() {
+    if filters.len() > FILTERS_MAX {
+        decoded.odd = Some(DefectCode::UnscannableMember);
+        return decoded;
+    }
+    for (index, filter) in filters.iter().enumerate() {
         let Object::Name(name) = filter else { continue };
         let data = &decoded.data;
         let (out, odd) = match name.as_slice() {

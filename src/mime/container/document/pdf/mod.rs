@@ -169,10 +169,15 @@ impl File<'_> {
 
     /// A string as text.
     fn string(&self, octets: &[u8], holder: &Indirect) -> String {
-        match self.key.as_ref().filter(|_| !holder.packed) {
-            Some(key) => text::text(&key.string(holder.number, holder.generation, octets)),
-            None => text::text(octets),
-        }
+        let Some(key) = self.key.as_ref().filter(|_| !holder.packed) else {
+            return text::text(octets);
+        };
+        let open = key.string(holder.number, holder.generation, octets);
+        let is_plain =
+            |octets: &[u8]| octets.iter().all(|o| matches!(o, b' '..=b'~' | b'\t' | b'\r' | b'\n'));
+        // What only makes sense as it stands was not encrypted.
+        let plain = open.is_empty() || (is_plain(octets) && !is_plain(&open));
+        text::text(if plain { octets } else { &open })
     }
 
     /// The names of a file specification.
@@ -245,15 +250,11 @@ impl File<'_> {
     }
 
     fn script_of(&mut self, holder: &Indirect) -> Option<String> {
-        match (&holder.object, &holder.stream) {
-            (Object::Text(octets), _) => Some(self.string(octets, holder)),
-            (object, Some(_)) => {
-                let raw = content(holder, self.key.as_ref())?;
-                let decoded = filter::decode(object, &raw, self.budget);
-                Some(text::text(&decoded.data))
-            }
-            _ => None,
+        if let Object::Text(octets) = &holder.object {
+            return Some(self.string(octets, holder));
         }
+        let decoded = content(holder, self.key.as_ref(), self.budget)?;
+        Some(text::text(&decoded.data))
     }
 
     /// Forms are XML; some hold scripts.
@@ -264,9 +265,8 @@ impl File<'_> {
         }
         for number in forms.iter().take(FORMS_MAX) {
             for holder in objects.revisions(*number) {
-                let Some(raw) = content(holder, self.key.as_ref()) else { continue };
-                let xml = filter::decode(&holder.object, &raw, self.budget).data;
-                if memmem::find(&xml, b"<script").is_some() {
+                let Some(xml) = content(holder, self.key.as_ref(), self.budget) else { continue };
+                if memmem::find(&xml.data, b"<script").is_some() {
                     self.opened.flag(PartFlag::Script);
                 }
             }
@@ -280,6 +280,10 @@ impl File<'_> {
         for number in numbers {
             for holder in objects.revisions(number).filter(|holder| holder.stream.is_some()) {
                 self.opened.flag(PartFlag::Object);
+                if let Err(code) = self.budget.file() {
+                    self.opened.note(code);
+                    return;
+                }
                 let names = files.get(&number).cloned().unwrap_or_default();
                 if self.locked {
                     self.opened.members.push(Member {
@@ -290,12 +294,9 @@ impl File<'_> {
                     });
                     continue;
                 }
-                let Some(raw) = content(holder, self.key.as_ref()) else { continue };
-                if let Err(code) = self.budget.file() {
-                    self.opened.note(code);
-                    return;
-                }
-                let decoded = filter::decode(&holder.object, &raw, self.budget);
+                let Some(decoded) = content(holder, self.key.as_ref(), self.budget) else {
+                    continue;
+                };
                 let mut flags: Vec<PartFlag> = self.decrypted.into_iter().collect();
                 if decoded.odd == Some(DefectCode::UnscannableMember) {
                     flags.push(PartFlag::Unscannable);

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::crypt::Key;
-use super::filter;
+use super::filter::{self, Decoded};
 use super::object::{Object, Reader, is_blank};
 use crate::mail::DefectCode;
 use crate::mime::budget::Budget;
+use crate::mime::kind;
 
 /// An object that may matter, with its stream.
 #[derive(Debug)]
@@ -101,8 +102,7 @@ impl Objects {
             .collect();
         for place in streams {
             let Some(holder) = self.all.get(place) else { continue };
-            let Some(raw) = content(holder, key) else { continue };
-            let decoded = filter::decode(&holder.object, &raw, budget);
+            let Some(decoded) = content(holder, key, budget) else { continue };
             let first = holder.object.get("First").and_then(Object::number).unwrap_or(0);
             let first = usize::try_from(first).unwrap_or(0);
             self.odd.extend(decoded.odd.filter(|odd| !self.odd.contains(odd)));
@@ -137,14 +137,25 @@ impl Objects {
     }
 }
 
-/// The octets of a stream, decrypted if there is a key.
-pub(super) fn content(holder: &Indirect, key: Option<&Key>) -> Option<Bytes> {
-    let raw = holder.stream.clone()?;
-    let open = holder.object.get("Type").is_some_and(|kind| kind.is_name("XRef"));
-    Some(match key.filter(|_| !open) {
-        Some(key) => key.stream(holder.number, holder.generation, &holder.object, &raw).into(),
-        None => raw,
-    })
+/// The content of a stream, decrypted if there is a key. What only makes sense as it stands was not encrypted: the
+/// revision that says so need not be the one that counts.
+pub(super) fn content(
+    holder: &Indirect,
+    key: Option<&Key>,
+    budget: &mut Budget,
+) -> Option<Decoded> {
+    let raw = holder.stream.as_ref()?;
+    let plain = |budget: &mut Budget| filter::decode(&holder.object, raw, budget);
+    let Some(key) = key else { return Some(plain(budget)) };
+    let open = key.stream(holder.number, holder.generation, &holder.object, raw).into();
+    let decoded = filter::decode(&holder.object, &open, budget);
+    let known =
+        |decoded: &Decoded| decoded.odd.is_none() && !kind::detect(&decoded.data).is_empty();
+    if known(&decoded) {
+        return Some(decoded);
+    }
+    let other = plain(budget);
+    Some(if known(&other) { other } else { decoded })
 }
 
 /// True if one of the telling names stands in it, or it is nothing but a string, which may be a script.

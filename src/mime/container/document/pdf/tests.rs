@@ -143,6 +143,18 @@ fn a_file_that_opens_without_a_password_is_read_as_any_other() {
 }
 
 #[test]
+fn a_revision_that_is_not_encrypted_is_read_as_it_stands() {
+    let mut pdf = STANDARD.decode(samples::OPEN_AES).unwrap();
+    pdf.extend(stream(90, "/Type/EmbeddedFile/Filter/Fl", &zlib(b"second")));
+    pdf.extend(b"91 0 obj<</S/JavaScript/JS(other\\(1\\))>>endobj trailer<</Root 1 0 R>>");
+    let opened = opened(&pdf);
+    let all = contents(&opened);
+    assert!(all.iter().any(|(_, data)| *data == b"second"), "{all:?}");
+    assert!(all.iter().any(|(_, data)| *data == b"other(1)"), "{all:?}");
+    assert!(all.contains(&CONTENTS[0]) && opened.flags.contains(&PartFlag::Script));
+}
+
+#[test]
 fn a_file_with_a_password_is_encrypted_until_one_fits() {
     for sample in [samples::USER_128, samples::USER_256] {
         let data: Bytes = STANDARD.decode(sample).unwrap().into();
