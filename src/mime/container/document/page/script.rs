@@ -213,10 +213,9 @@ impl<'a> Reader<'a> {
     /// `String.fromCharCode(…)`, behind its first word.
     fn char_codes(&mut self) -> Option<Vec<String>> {
         self.sign(b'.')?;
-        match self.lexer.next()? {
-            Token::Word("fromCharCode" | "fromCodePoint") => {}
-            _ => return None,
-        }
+        let Token::Word("fromCharCode" | "fromCodePoint") = self.lexer.next()? else {
+            return None;
+        };
         self.sign(b'(')?;
         let first = self.lexer.next()?;
         self.numbers(&first, 1).map(|text| vec![text])
@@ -274,10 +273,8 @@ impl<'a> Reader<'a> {
 
     /// Numbers with commas between them to signs.
     fn numbers(&mut self, first: &Token<'a>, least: usize) -> Option<String> {
-        let mut number = match first {
-            Token::Number(number) => *number,
-            _ => return None,
-        };
+        let Token::Number(first) = first else { return None };
+        let mut number = *first;
         let mut text = String::new();
         let mut count = 0_usize;
         loop {
@@ -327,7 +324,7 @@ impl<'a> Reader<'a> {
                 Token::Sign(b',') => {}
                 Token::Text(text) if text.len() <= 100 => arguments.push(text),
                 Token::Pattern(pattern) => arguments.push(plain_pattern(pattern)?),
-                _ => return None,
+                Token::Word(_) | Token::Number(_) | Token::Text(_) | Token::Sign(_) => return None,
             }
             if arguments.len() > 2 {
                 return None;

@@ -95,7 +95,7 @@ impl File<'_> {
             while let Some(object) = work.pop() {
                 match object {
                     Object::Dict(entries) => {
-                        self.dictionary(object, holder, &mut found);
+                        self.dictionary(object, holder, objects, &mut found);
                         work.extend(entries.iter().map(|(_, value)| value));
                     }
                     Object::List(list) => work.extend(list),
@@ -114,8 +114,21 @@ impl File<'_> {
         found
     }
 
-    fn dictionary<'a>(&mut self, dict: &'a Object, holder: &'a Indirect, found: &mut Found<'a>) {
-        let action = |name: &str| dict.get("S").is_some_and(|action| action.is_name(name));
+    fn dictionary<'a>(
+        &mut self,
+        dict: &'a Object,
+        holder: &'a Indirect,
+        objects: &'a Objects,
+        found: &mut Found<'a>,
+    ) {
+        let action = |name: &str| {
+            dict.get("S").is_some_and(|action| {
+                action.is_name(name)
+                    || action.reference().is_some_and(|number| {
+                        objects.revisions(number).any(|one| one.object.is_name(name))
+                    })
+            })
+        };
         if action("JavaScript") || dict.get("JS").is_some() {
             self.opened.flag(PartFlag::Script);
         }
@@ -124,47 +137,46 @@ impl File<'_> {
         }
         found.runs |= dict.get("OpenAction").is_some()
             || matches!(dict.get("JavaScript"), Some(Object::Ref(_) | Object::Dict(_)))
-            || dict.get("AA").is_some_and(|actions| match actions {
-                // What runs when a field is filled in does not run by itself.
-                Object::Dict(entries) => entries
-                    .iter()
-                    .any(|(event, _)| matches!(event.as_slice(), b"O" | b"PO" | b"PV")),
-                _ => false,
+            // What runs when a field is filled in does not run by itself.
+            || dict.get("AA").is_some_and(|events| {
+                let runs = |events: &Object| ["O", "PO", "PV"].iter().any(|on| events.get(on).is_some());
+                runs(events)
+                    || events.reference().is_some_and(|number| {
+                        objects.revisions(number).any(|one| runs(&one.object))
+                    })
             });
         if action("Launch") {
             self.opened.flag(PartFlag::Launch);
-            self.target(dict.get("F"), holder, false);
-            self.target(dict.get("Win").and_then(|win| win.get("F")), holder, false);
+            self.target(dict.get("F"), holder, objects, false);
+            self.target(dict.get("Win").and_then(|win| win.get("F")), holder, objects, false);
         }
-        if let Some(Object::Text(url)) = dict.get("URI") {
-            self.link(self.string(url, holder));
+        if let Some(url) = dict.get("URI").and_then(|url| self.text_of(url, holder, objects)) {
+            self.link(url);
         }
         if action("GoToR") || action("GoToE") || action("SubmitForm") || action("ImportData") {
-            self.target(dict.get("F"), holder, true);
+            self.target(dict.get("F"), holder, objects, true);
         }
         if let Some(form) = dict.get("XFA") {
-            match form {
-                Object::Ref(number) => found.forms.push(*number),
-                Object::List(list) => found.forms.extend(list.iter().filter_map(|one| match one {
-                    Object::Ref(number) => Some(*number),
-                    _ => None,
-                })),
-                _ => {}
+            found.forms.extend(form.reference());
+            found.forms.extend(form.list().iter().filter_map(Object::reference));
+        }
+        if let Some(files) = dict.get("EF") {
+            let names = self.names(dict, holder, objects);
+            let elsewhere = files.reference().into_iter().flat_map(|n| objects.revisions(n));
+            for files in std::iter::once(files).chain(elsewhere.map(|one| &one.object)) {
+                add_files(files, &names, found);
             }
         }
-        if let Some(Object::Dict(streams)) = dict.get("EF") {
-            let names = self.names(dict, holder);
-            for (_, stream) in streams {
-                if let Object::Ref(number) = stream {
-                    let known = found.files.entry(*number).or_default();
-                    for name in &names {
-                        if known.len() < NAMES_MAX && !known.contains(name) {
-                            known.push(name.clone());
-                        }
-                    }
-                }
-            }
+    }
+
+    /// A string, or the one that is pointed at.
+    fn text_of(&self, value: &Object, holder: &Indirect, objects: &Objects) -> Option<String> {
+        if let Some(octets) = value.text() {
+            return Some(self.string(octets, holder));
         }
+        objects
+            .revisions(value.reference()?)
+            .find_map(|one| one.object.text().map(|octets| self.string(octets, one)))
     }
 
     /// A string as text.
@@ -181,14 +193,14 @@ impl File<'_> {
     }
 
     /// The names of a file specification.
-    fn names(&self, dict: &Object, holder: &Indirect) -> Vec<String> {
+    fn names(&self, dict: &Object, holder: &Indirect, objects: &Objects) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         if self.locked && !holder.packed {
             return names;
         }
         for key in ["UF", "F", "Unix", "DOS", "Mac", "Desc"] {
-            let Some(Object::Text(octets)) = dict.get(key) else { continue };
-            let name = self.string(octets, holder);
+            let name = dict.get(key).and_then(|name| self.text_of(name, holder, objects));
+            let name = name.unwrap_or_default();
             // A description is a name only if there is no other.
             if !name.is_empty() && !names.contains(&name) && (key != "Desc" || names.is_empty()) {
                 names.push(name);
@@ -198,13 +210,20 @@ impl File<'_> {
     }
 
     /// A file specification that an action opens.
-    fn target(&mut self, target: Option<&Object>, holder: &Indirect, fetches: bool) {
+    fn target(
+        &mut self,
+        target: Option<&Object>,
+        holder: &Indirect,
+        objects: &Objects,
+        fetches: bool,
+    ) {
         let Some(target) = target else { return };
-        let place = match target {
-            Object::Text(octets) => Some(self.string(octets, holder)),
-            Object::Dict(_) => self.names(target, holder).into_iter().next(),
-            _ => None,
-        };
+        let elsewhere = target.reference().into_iter().flat_map(|n| objects.revisions(n));
+        let place = self.text_of(target, holder, objects).or_else(|| {
+            let here = std::iter::once((target, holder));
+            here.chain(elsewhere.map(|one| (&one.object, one)))
+                .find_map(|(spec, holder)| self.names(spec, holder, objects).into_iter().next())
+        });
         let Some(place) = place else { return };
         let is_remote =
             place.contains("://") || place.starts_with("\\\\") || place.starts_with("//");
@@ -223,15 +242,15 @@ impl File<'_> {
     /// Gives the scripts as members; without an ending, for Windows runs none of them.
     fn scripts(&mut self, objects: &Objects, scripts: Vec<(&Object, &Indirect)>) {
         let mut seen: HashSet<String> = HashSet::new();
+        let mut looked_up: HashSet<u32> = HashSet::new();
         let mut number = 0;
         for (script, holder) in scripts {
-            let texts: Vec<String> = match script {
-                Object::Text(octets) => vec![self.string(octets, holder)],
-                Object::Ref(number) => {
-                    objects.revisions(*number).filter_map(|one| self.script_of(one)).collect()
-                }
-                _ => continue,
-            };
+            let mut texts: Vec<String> = Vec::new();
+            texts.extend(script.text().map(|octets| self.string(octets, holder)));
+            let elsewhere = script.reference().filter(|number| looked_up.insert(*number));
+            for one in elsewhere.into_iter().flat_map(|number| objects.revisions(number)) {
+                texts.extend(self.script_of(objects, one));
+            }
             for text in texts {
                 if self.locked || text.trim().is_empty() || !seen.insert(text.clone()) {
                     continue;
@@ -249,11 +268,11 @@ impl File<'_> {
         }
     }
 
-    fn script_of(&mut self, holder: &Indirect) -> Option<String> {
+    fn script_of(&mut self, objects: &Objects, holder: &Indirect) -> Option<String> {
         if let Object::Text(octets) = &holder.object {
             return Some(self.string(octets, holder));
         }
-        let decoded = content(holder, self.key.as_ref(), self.budget)?;
+        let decoded = content(objects, holder, self.key.as_ref(), self.budget)?;
         Some(text::text(&decoded.data))
     }
 
@@ -265,7 +284,9 @@ impl File<'_> {
         }
         for number in forms.iter().take(FORMS_MAX) {
             for holder in objects.revisions(*number) {
-                let Some(xml) = content(holder, self.key.as_ref(), self.budget) else { continue };
+                let Some(xml) = content(objects, holder, self.key.as_ref(), self.budget) else {
+                    continue;
+                };
                 if memmem::find(&xml.data, b"<script").is_some() {
                     self.opened.flag(PartFlag::Script);
                 }
@@ -294,7 +315,7 @@ impl File<'_> {
                     });
                     continue;
                 }
-                let Some(decoded) = content(holder, self.key.as_ref(), self.budget) else {
+                let Some(decoded) = content(objects, holder, self.key.as_ref(), self.budget) else {
                     continue;
                 };
                 let mut flags: Vec<PartFlag> = self.decrypted.into_iter().collect();
@@ -303,6 +324,19 @@ impl File<'_> {
                 }
                 let odd = decoded.odd.into_iter().collect();
                 self.opened.members.push(Member { names, data: decoded.data, flags, odd });
+            }
+        }
+    }
+}
+
+/// The streams of a file specification, with its names.
+fn add_files(files: &Object, names: &[String], found: &mut Found<'_>) {
+    let Object::Dict(files) = files else { return };
+    for number in files.iter().filter_map(|(_, stream)| stream.reference()) {
+        let known = found.files.entry(number).or_default();
+        for name in names {
+            if known.len() < NAMES_MAX && !known.contains(name) {
+                known.push(name.clone());
             }
         }
     }

@@ -27,10 +27,20 @@ impl Object {
     }
 
     pub(super) fn number(&self) -> Option<i64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            _ => None,
-        }
+        if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        if let Self::Text(octets) = self { Some(octets) } else { None }
+    }
+
+    pub(super) fn reference(&self) -> Option<u32> {
+        if let Self::Ref(number) = self { Some(*number) } else { None }
+    }
+
+    /// What a list holds; of anything else nothing.
+    pub(super) fn list(&self) -> &[Self] {
+        if let Self::List(list) = self { list } else { &[] }
     }
 }
 
@@ -110,10 +120,7 @@ impl<'a> Reader<'a> {
                     skipped -= 1;
                     continue;
                 }
-                Token::CloseList | Token::CloseDict => match close(&mut open) {
-                    Some(object) => object,
-                    None => return None,
-                },
+                Token::CloseList | Token::CloseDict => close(&mut open)?,
                 Token::Word(word) if word == b"R" => match number_of(&numbers) {
                     Some(number) => {
                         unsay(&mut open);
@@ -308,11 +315,8 @@ fn unsay(open: &mut [Open]) {
 
 fn put(open: &mut [Open], object: Object) {
     match open.last_mut() {
-        Some(Open::List(list)) => {
-            if object.number().is_none() {
-                list.push(object);
-            }
-        }
+        Some(Open::List(list)) if object.number().is_none() => list.push(object),
+        Some(Open::List(_)) => {}
         Some(Open::Dict(entries, key)) => match (key.take(), object) {
             (Some(name), object) => entries.push((name, object)),
             (None, Object::Name(name)) => *key = Some(name),

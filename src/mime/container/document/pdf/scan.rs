@@ -1,6 +1,7 @@
 //! The objects of a PDF, wherever they stand: no table of places is believed, so that broken files, all revisions, and
 //! objects that stand inside of streams are seen.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -36,6 +37,9 @@ pub(super) struct Objects {
 /// Objects that are kept.
 const OBJECTS_MAX: usize = 100_000;
 
+/// Revisions of one object.
+const REVISIONS_MAX: usize = 100;
+
 /// Streams of objects that are opened.
 const PACKED_MAX: usize = 10_000;
 
@@ -43,7 +47,17 @@ const PACKED_MAX: usize = 10_000;
 const TRAILER: u32 = u32::MAX;
 
 /// Names by which an object may matter.
-const TELLING: [&str; 22] = [
+const TELLING: [&str; 30] = [
+    // Events on which something runs.
+    "O",
+    "PO",
+    "PV",
+    // What stands alone may be said of a stream.
+    "FlateDecode",
+    "LZWDecode",
+    "ASCIIHexDecode",
+    "ASCII85Decode",
+    "Predictor",
     "JS",
     "JavaScript",
     "OpenAction",
@@ -75,6 +89,34 @@ impl Objects {
         places.iter().filter_map(|place| self.all.get(*place))
     }
 
+    /// The dictionary of a stream, its filters looked up where they stand elsewhere.
+    fn resolved<'a>(&'a self, dict: &'a Object) -> Cow<'a, Object> {
+        const KEYS: [&[u8]; 4] = [b"Filter", b"F", b"DecodeParms", b"DP"];
+        let Object::Dict(entries) = dict else { return Cow::Borrowed(dict) };
+        let is_elsewhere = |value: &Object| {
+            value.reference().is_some() || value.list().iter().any(|one| one.reference().is_some())
+        };
+        let known = |name: &Vec<u8>| KEYS.contains(&name.as_slice());
+        if !entries.iter().any(|(name, value)| known(name) && is_elsewhere(value)) {
+            return Cow::Borrowed(dict);
+        }
+        let look_up = |value: &Object| match value.reference() {
+            Some(number) => {
+                self.revisions(number).last().map_or(Object::Other, |one| one.object.clone())
+            }
+            None => value.clone(),
+        };
+        let entries = entries.iter().filter(|(name, _)| known(name)).map(|(name, value)| {
+            let value = look_up(value);
+            let value = match value.list() {
+                [] => value,
+                list => Object::List(list.iter().map(look_up).collect()),
+            };
+            (name.clone(), value)
+        });
+        Cow::Owned(Object::Dict(entries.collect()))
+    }
+
     fn add(&mut self, indirect: Indirect) {
         if !(indirect.stream.is_some() || matters(&indirect.object)) {
             return;
@@ -83,7 +125,12 @@ impl Objects {
             self.note(DefectCode::TooManyFiles);
             return;
         }
-        self.places.entry(indirect.number).or_default().push(self.all.len());
+        let places = self.places.entry(indirect.number).or_default();
+        if places.len() >= REVISIONS_MAX && indirect.number != TRAILER {
+            self.note(DefectCode::TooManyFiles);
+            return;
+        }
+        places.push(self.all.len());
         self.all.push(indirect);
     }
 
@@ -102,7 +149,7 @@ impl Objects {
             .collect();
         for place in streams {
             let Some(holder) = self.all.get(place) else { continue };
-            let Some(decoded) = content(holder, key, budget) else { continue };
+            let Some(decoded) = content(self, holder, key, budget) else { continue };
             let first = holder.object.get("First").and_then(Object::number).unwrap_or(0);
             let first = usize::try_from(first).unwrap_or(0);
             self.odd.extend(decoded.odd.filter(|odd| !self.odd.contains(odd)));
@@ -140,15 +187,17 @@ impl Objects {
 /// The content of a stream, decrypted if there is a key. What only makes sense as it stands was not encrypted: the
 /// revision that says so need not be the one that counts.
 pub(super) fn content(
+    objects: &Objects,
     holder: &Indirect,
     key: Option<&Key>,
     budget: &mut Budget,
 ) -> Option<Decoded> {
     let raw = holder.stream.as_ref()?;
-    let plain = |budget: &mut Budget| filter::decode(&holder.object, raw, budget);
+    let dict = objects.resolved(&holder.object);
+    let plain = |budget: &mut Budget| filter::decode(&dict, raw, budget);
     let Some(key) = key else { return Some(plain(budget)) };
-    let open = key.stream(holder.number, holder.generation, &holder.object, raw).into();
-    let decoded = filter::decode(&holder.object, &open, budget);
+    let open = key.stream(holder.number, holder.generation, &dict, raw).into();
+    let decoded = filter::decode(&dict, &open, budget);
     let known =
         |decoded: &Decoded| decoded.odd.is_none() && !kind::detect(&decoded.data).is_empty();
     if known(&decoded) {
@@ -167,7 +216,12 @@ fn matters(object: &Object) -> bool {
             Object::Name(name) if telling(name) => return true,
             Object::List(list) => work.extend(list),
             Object::Dict(entries) => {
-                if entries.iter().any(|(name, _)| telling(name)) {
+                // A file by its number: the list of an indirect file specification.
+                let is_file = |name: &[u8], value: &Object| {
+                    matches!(name, b"F" | b"UF" | b"Unix" | b"DOS" | b"Mac")
+                        && value.reference().is_some()
+                };
+                if entries.iter().any(|(name, value)| telling(name) || is_file(name, value)) {
                     return true;
                 }
                 work.extend(entries.iter().map(|(_, value)| value));
