@@ -93,7 +93,7 @@ defect_codes! {
     Base64Length = "base64-length",
     /// `=` followed by what quoted-printable does not allow.
     BadQuotedPrintable = "bad-quoted-printable",
-    /// uuencoded data that breaks off or does not add up.
+    /// A file in a text (uuencode, yEnc, BinHex) that breaks off or does not add up.
     BadUuencode = "bad-uuencode",
     /// A charset that is not known.
     UnknownCharset = "unknown-charset",

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 use crate::mail::DefectCode;
@@ -44,6 +44,36 @@ pub(super) fn guess(octets: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Octets of a page whose charset nobody declared: UTF-16 by its mark or by where its NULs stand; single NULs are
+/// left out, as readers do.
+pub(super) fn of_page(octets: &[u8]) -> Cow<'_, str> {
+    const SAMPLE_BYTES: usize = 4096;
+    let head = octets.get(..octets.len().min(SAMPLE_BYTES)).unwrap_or_default();
+    let nuls = |odd: usize| {
+        head.iter().skip(odd).step_by(2).filter(|octet| **octet == 0).count().saturating_mul(5)
+    };
+    let (even, odd) = (nuls(0), nuls(1));
+    let encoding = match octets {
+        [0xff, 0xfe, ..] => Some(UTF_16LE),
+        [0xfe, 0xff, ..] => Some(UTF_16BE),
+        _ if odd > head.len() && odd > even.saturating_mul(4) => Some(UTF_16LE),
+        _ if even > head.len() && even > odd.saturating_mul(4) => Some(UTF_16BE),
+        _ => None,
+    };
+    match encoding {
+        Some(encoding) => encoding.decode(octets).0,
+        None => without_nuls(guess(octets)),
+    }
+}
+
+/// The text without its NULs.
+pub(super) fn without_nuls(text: Cow<'_, str>) -> Cow<'_, str> {
+    match memchr::memchr(0, text.as_bytes()) {
+        Some(_) => Cow::Owned(text.replace('\0', "")),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +95,24 @@ mod tests {
         for (octets, charset, want, defect) in table {
             let (text, odd) = decode(octets, *charset);
             assert_eq!((&*text, odd), (*want, *defect), "{octets:?} {charset:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_read_without_a_declared_charset() {
+        let wide = |text: &str, big: bool| -> Vec<u8> {
+            let octets = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+            text.encode_utf16().flat_map(octets).collect()
+        };
+        let page = "<html><a href=x>é</a>";
+        for octets in [
+            page.as_bytes().to_vec(),
+            wide(page, false),
+            wide(page, true),
+            [b"\xff\xfe".to_vec(), wide(page, false)].concat(),
+            page.replace('h', "\0h").into_bytes(),
+        ] {
+            assert_eq!(of_page(&octets), page, "{octets:?}");
         }
     }
 }

@@ -16,6 +16,8 @@ const MAIL: FileType = of("mail", "text", "message/rfc822");
 const TAR: FileType = of("tar", "archive", "application/x-tar");
 const SCRIPT: FileType = of("script", "script", "text/x-shellscript");
 const URL: FileType = of("url", "text", "application/x-url");
+const CMS: FileType = of("p7m", "data", "application/pkcs7-mime");
+const MAC_BINARY: FileType = of("macbin", "archive", "application/x-macbinary");
 const SVG: FileType = of("svg", "image", "image/svg+xml");
 
 /// Offset, magic, type. The first that fits is the most telling.
@@ -44,6 +46,8 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     ),
     (0, b"=ybegin line=", of("yenc", "archive", "application/x-yencode")),
     (0, b"=ybegin part=", of("yenc", "archive", "application/x-yencode")),
+    (0, b"\0\x05\x16\0", of("applefile", "archive", "application/applefile")),
+    (0, b"\0\x05\x16\x07", of("applefile", "archive", "application/applefile")),
     (0, b"\x04\x22\x4d\x18", of("lz4", "archive", "application/x-lz4")),
     (0, b"LZIP", of("lz", "archive", "application/x-lzip")),
     (0, b"\x89LZO\0\r\n\x1a\n", of("lzo", "archive", "application/x-lzop")),
@@ -139,6 +143,12 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     if is_tar(data) {
         add(TAR);
     }
+    if super::container::is_mac_binary(data) {
+        add(MAC_BINARY);
+    }
+    if super::container::is_cms(data) {
+        add(CMS);
+    }
     if !text && has_zip_end(data) {
         add(ZIP);
     }
@@ -148,7 +158,7 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
         add(of("pdf", "document", "application/pdf"));
     }
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if let Some(kind) = markup(start) {
+    if let Some(kind) = markup(start).or_else(|| wide_markup(data)) {
         add(kind);
     }
     if start.starts_with(b"#!") {
@@ -233,6 +243,19 @@ fn is_url(start: &[u8]) -> bool {
     }
 }
 
+/// Markup in UTF-16, or with NULs between its letters, which readers leave out.
+fn wide_markup(data: &[u8]) -> Option<FileType> {
+    let start = data.strip_prefix(b"\xff\xfe").or_else(|| data.strip_prefix(b"\xfe\xff"));
+    let start = start.unwrap_or(data);
+    let start = start.get(..start.len().min(2048)).unwrap_or_default();
+    let first = start.iter().find(|octet| **octet != 0 && !octet.is_ascii_whitespace());
+    if first != Some(&b'<') || memchr::memchr(0, start).is_none() {
+        return None;
+    }
+    let letters: Vec<u8> = start.iter().copied().filter(|octet| *octet != 0).collect();
+    markup(letters.trim_ascii_start())
+}
+
 fn markup(start: &[u8]) -> Option<FileType> {
     if start.first() != Some(&b'<') {
         return None;
@@ -273,14 +296,19 @@ fn is_mail(start: &[u8]) -> bool {
         b"to:",
         b"subject:",
     ];
-    let named = fields
+    let begins =
+        |field: &[u8]| first.get(..field.len()).is_some_and(|f| f.eq_ignore_ascii_case(field));
+    // What is signed is a part, whose only field may be its type.
+    let is_part = [&b"content-type:"[..], b"content-transfer-encoding:", b"content-disposition:"]
         .iter()
-        .any(|field| first.get(..field.len()).is_some_and(|f| f.eq_ignore_ascii_case(field)));
+        .any(|field| begins(field));
+    let named = is_part || fields.iter().any(|field| begins(field));
     // One field alone could be prose; a message has a second line that is a field or a fold.
     named && {
         let second = start.get(first.len() + 1..).unwrap_or_default();
         let colon = memchr::memchr(b':', second.get(..second.len().min(78)).unwrap_or_default());
         matches!(second.first(), Some(b' ' | b'\t'))
+            || (is_part && matches!(second, [b'\n', ..] | [b'\r', b'\n', ..]))
             || colon.and_then(|at| second.get(..at)).is_some_and(|name| {
                 !name.is_empty() && name.iter().all(|o| o.is_ascii_alphanumeric() || *o == b'-')
             })
@@ -306,7 +334,11 @@ mod tests {
         check(b"GIF89a\x01\0", &["gif"]);
         check(b"<!DOCTYPE html><p>", &["html", "txt"]);
         check(b"<?xml version='1.0'?><svg/>", &["svg", "txt"]);
+        check(b"\xff\xfe<\0h\0t\0m\0l\0>\0", &["html"]);
+        check(b"\0<\0s\0v\0g\0>", &["svg"]);
         check(b"From: a@b\nTo: c@d\n\nx", &["mail", "txt"]);
+        check(b"Content-Type: text/plain\r\n\r\nx", &["mail", "txt"]);
+        check(b"Content-Type: is a field\r\nof mail", &["txt"]);
         check(b"PK\x03\x04\x14\0", &["zip"]);
         check(b"[InternetShortcut]\r\nURL=http://a.b/\r\n", &["url", "txt"]);
         check(b"GIF89a\0PK\x03\x04\0PK\x05\x06", &["gif", "zip"]);

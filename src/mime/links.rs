@@ -63,6 +63,28 @@ pub(super) fn clean(link: &str) -> String {
     out
 }
 
+/// A relative address made whole (RFC 3986 section 5, without the dots). One that is whole stays as it is.
+pub(super) fn resolve(base: &str, link: String) -> String {
+    let Some((scheme, rest)) = base.split_once("://") else { return link };
+    let named = link.split_once(':').is_some_and(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|o| o.is_ascii_alphanumeric() || b"+-.".contains(&o))
+    });
+    if named || link.is_empty() || link.starts_with('#') {
+        return link;
+    }
+    if link.starts_with("//") {
+        return format!("{scheme}:{link}");
+    }
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(host_end);
+    if link.starts_with('/') {
+        return format!("{scheme}://{host}{link}");
+    }
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{scheme}://{host}{folder}/{link}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +100,21 @@ mod tests {
         ];
         for (text, want) in table {
             assert_eq!(in_text(text), *want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn relative_addresses_are_made_whole() {
+        for (base, link, want) in [
+            ("http://a.b/c/d?e", "f", "http://a.b/c/f"),
+            ("http://a.b", "f?g", "http://a.b/f?g"),
+            ("https://a.b/c/", "/f", "https://a.b/f"),
+            ("https://a.b/c/", "//f/g", "https://f/g"),
+            ("https://a.b/c/", "mailto:x@y", "mailto:x@y"),
+            ("https://a.b/c/", "#top", "#top"),
+            ("nonsense", "f", "f"),
+        ] {
+            assert_eq!(resolve(base, link.to_owned()), want, "{base} {link}");
         }
     }
 }

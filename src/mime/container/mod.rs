@@ -6,6 +6,7 @@
 //! one file, an entry in [`Container`], and its arm in [`open`].
 
 mod archive;
+mod coded;
 mod document;
 mod stream;
 mod unpack;
@@ -13,6 +14,8 @@ mod unpack;
 use bytes::Bytes;
 
 pub(super) use archive::tar_checksum_fits;
+pub(super) use coded::is_mac_binary;
+pub(super) use document::is_cms;
 pub(super) use document::kinds::kind_of as document_kind;
 
 use super::budget::Budget;
@@ -50,6 +53,13 @@ pub(super) enum Container {
     Shortcut,
     /// HTML and SVG: scripts, data addresses, smuggled files.
     Page,
+    /// BinHex and yEnc.
+    Coded,
+    MacBinary,
+    /// AppleSingle and AppleDouble.
+    Apple,
+    /// S/MIME in one block.
+    Cms,
     /// A container by its magic, for which there is no reader.
     Unknown,
 }
@@ -88,6 +98,10 @@ impl Container {
                 "one" => Self::OneNote,
                 "lnk" | "url" => Self::Shortcut,
                 "html" | "svg" | "hta" => Self::Page,
+                "hqx" | "yenc" => Self::Coded,
+                "macbin" => Self::MacBinary,
+                "applefile" => Self::Apple,
+                "p7m" => Self::Cms,
                 _ if kind.class == "archive" => Self::Unknown,
                 _ => continue,
             };
@@ -202,7 +216,11 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
         | Container::Pdf
         | Container::OneNote
         | Container::Shortcut
-        | Container::Page => document::open(container, ask, out),
+        | Container::Page
+        | Container::Cms => document::open(container, ask, out),
+        Container::Coded => coded::open_text(ask, out),
+        Container::MacBinary => coded::open_mac_binary(ask, out),
+        Container::Apple => coded::open_apple(ask, out),
         Container::Unknown => out.flag(PartFlag::Unscannable),
     }
     opened

@@ -1,13 +1,17 @@
 //! Transfer encodings: what a field asks for, and how it is undone (RFC 2045 section 6).
 
 mod base64;
+mod binhex;
 mod quoted_printable;
 mod uuencode;
+mod yenc;
 
 use bytes::Bytes;
 
 pub(super) use base64::looks_like_base64;
-pub(super) use uuencode::find as find_uuencode;
+pub(super) use binhex::find as find_binhex;
+pub(super) use uuencode::{Block, find as find_uuencode};
+pub(super) use yenc::find as find_yenc;
 
 use crate::mail::DefectCode;
 
@@ -19,6 +23,9 @@ pub(super) enum Encoding {
     Base64,
     QuotedPrintable,
     Uuencode,
+    YEnc,
+    /// The files in it are members, for it holds two forks.
+    BinHex,
 }
 
 impl Encoding {
@@ -29,6 +36,8 @@ impl Encoding {
             Self::Base64 => "base64",
             Self::QuotedPrintable => "quoted-printable",
             Self::Uuencode => "uuencode",
+            Self::YEnc => "yenc",
+            Self::BinHex => "binhex",
         }
     }
 }
@@ -49,6 +58,10 @@ pub(super) fn encodings(value: &[u8]) -> (Vec<Encoding>, bool) {
             b"base64" => Some(Encoding::Base64),
             b"quoted-printable" => Some(Encoding::QuotedPrintable),
             b"uuencode" | b"x-uuencode" | b"uue" | b"x-uue" => Some(Encoding::Uuencode),
+            b"yenc" | b"x-yenc" => Some(Encoding::YEnc),
+            b"binhex" | b"x-binhex" | b"binhex40" | b"mac-binhex40" | b"x-mac-binhex40" => {
+                Some(Encoding::BinHex)
+            }
             b"7-bit" | b"8-bit" | b"none" | b"7bits" | b"8bits" => Some(Encoding::Identity),
             _ => {
                 known &= index > 0;
@@ -76,6 +89,10 @@ fn sloppy(token: &[u8]) -> Option<Encoding> {
         Some(Encoding::QuotedPrintable)
     } else if has(b"uue") {
         Some(Encoding::Uuencode)
+    } else if has(b"yenc") {
+        Some(Encoding::YEnc)
+    } else if has(b"binhex") {
+        Some(Encoding::BinHex)
     } else {
         None
     }
@@ -97,21 +114,35 @@ pub(super) struct Decoded {
 /// Undoes the encoding. Never longer than what was given; a slice of it where nothing had to be decoded.
 pub(super) fn decode(octets: &Bytes, encoding: Encoding) -> Decoded {
     match encoding {
-        Encoding::Identity => Decoded { data: octets.clone(), ..Decoded::default() },
+        Encoding::Identity | Encoding::BinHex => {
+            Decoded { data: octets.clone(), ..Decoded::default() }
+        }
         Encoding::Base64 => base64::decode_all(octets),
         Encoding::QuotedPrintable => quoted_printable::decode(octets),
         Encoding::Uuencode => uuencoded(octets),
+        Encoding::YEnc => match yenc::find(octets, 1).0.pop() {
+            Some(block) => first_block(block),
+            None => Decoded {
+                data: octets.clone(),
+                odd: vec![DefectCode::BadUuencode],
+                ..Decoded::default()
+            },
+        },
+    }
+}
+
+fn first_block(block: Block) -> Decoded {
+    Decoded {
+        data: block.data.into(),
+        name: Some(block.name),
+        odd: if block.complete { Vec::new() } else { vec![DefectCode::BadUuencode] },
+        ..Decoded::default()
     }
 }
 
 fn uuencoded(octets: &Bytes) -> Decoded {
     match uuencode::find(octets, 1).0.pop() {
-        Some(block) => Decoded {
-            data: block.data.into(),
-            name: Some(block.name),
-            odd: if block.complete { Vec::new() } else { vec![DefectCode::BadUuencode] },
-            ..Decoded::default()
-        },
+        Some(block) => first_block(block),
         // Some readers need no `begin` once the field has named the encoding.
         None => Decoded {
             data: uuencode::headless(octets).map_or_else(|| octets.clone(), Bytes::from),
@@ -132,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_value_is_read_in_every_way() {
-        use Encoding::{Base64, Identity, QuotedPrintable, Uuencode};
+        use Encoding::{Base64, BinHex, Identity, QuotedPrintable, Uuencode, YEnc};
         let table: &[(&str, &[Encoding], bool)] = &[
             ("base64", &[Base64], true),
             (" (x) BaSe64 (y)", &[Base64], true),
@@ -144,6 +175,9 @@ mod tests {
             ("base64ed", &[Base64, Identity], false),
             ("quoted_printable", &[QuotedPrintable, Identity], false),
             ("uue", &[Uuencode], true),
+            ("x-yenc", &[YEnc], true),
+            ("mac-binhex40", &[BinHex], true),
+            ("x-binhex40-x", &[BinHex, Identity], false),
             ("nonsense", &[Identity], false),
             ("", &[], true),
         ];

@@ -1,5 +1,6 @@
 //! Leaves and packed content: decoded, typed, looked into.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
 use bytes::Bytes;
@@ -107,12 +108,12 @@ impl Walk {
         if body.trim_ascii().is_empty() || is_prose(body) {
             return;
         }
-        self.collect_links(index);
+        let page = self.collect_links(index);
         self.look_into_text(index, body, true);
         let names =
             self.message.parts.get(index).map(|part| part.names.clone()).unwrap_or_default();
         if self.opens_first(index) {
-            self.look_inside(index, &names, prefix, 0);
+            self.look_inside(index, page, &names, prefix, 0);
         }
     }
 
@@ -136,21 +137,22 @@ impl Walk {
                 part.names.push(name);
             }
         }
+        self.look_for_pgp(index);
         let textual = self.read_text(index);
-        self.collect_links(index);
+        let page = self.collect_links(index);
         let names = self.message.parts.get(index).map(|p| p.names.clone()).unwrap_or_default();
         for (number, other) in decoded.others.into_iter().enumerate() {
             self.push_packed(index, names.clone(), other, &format!("reading{}", number + 2), true);
         }
         self.sniff(index, body, encoding, &names, textual);
-        if textual || encoding == Encoding::Identity {
+        if textual || matches!(encoding, Encoding::Identity | Encoding::BinHex) {
             self.look_into_text(index, &decoded.data, typed);
-        } else if encoding == Encoding::Uuencode {
+        } else if matches!(encoding, Encoding::Uuencode | Encoding::YEnc) {
             // The part is the first file; unpackers write the others, too.
             self.find_files(index, body, 1);
         }
         if self.opens_first(index) {
-            self.look_inside(index, &names, prefix, 0);
+            self.look_inside(index, page, &names, prefix, 0);
         }
     }
 
@@ -171,7 +173,9 @@ impl Walk {
             Encoding::Identity
             | Encoding::Base64
             | Encoding::QuotedPrintable
-            | Encoding::Uuencode => return,
+            | Encoding::Uuencode
+            | Encoding::YEnc
+            | Encoding::BinHex => return,
         };
         let data = transfer::decode(body, sniffed).data;
         self.push_packed(index, names.to_vec(), data, sniffed.as_str(), true);
@@ -193,20 +197,29 @@ impl Walk {
         true
     }
 
-    pub(super) fn collect_links(&mut self, index: usize) {
-        let Some(part) = self.message.parts.get(index) else { return };
-        let marked_up = part.declared_type == "text/html"
-            || part.types.iter().any(|kind| matches!(kind.short, "html" | "svg"));
-        let found = match (&part.text, marked_up) {
-            (Some(text), true) => html_links(text),
-            (None, true) => html_links(&charset::guess(&part.data)),
+    /// Collects the links of a text or a page. If it is a page that does more than show itself: its text.
+    pub(super) fn collect_links(&mut self, index: usize) -> Option<Bytes> {
+        let part = self.message.parts.get(index)?;
+        let mut page = None;
+        let found = match (&part.text, is_page(part)) {
+            (text, true) => {
+                let text = match text {
+                    // NULs in a text that is none of its charset: what stands there is UTF-16.
+                    Some(text) if !text.contains('\0') => Cow::Borrowed(text.as_str()),
+                    Some(_) | None => charset::of_page(&part.data),
+                };
+                let (found, active) = html_links(&text);
+                page = active.then(|| Bytes::from(text.into_owned()));
+                found
+            }
             (Some(text), false) => {
                 links::in_text(text).into_iter().map(|url| (url, None)).collect()
             }
-            (None, false) => return,
+            (None, false) => return None,
         };
         let path = part.path.clone();
         self.add_links(&path, found);
+        page
     }
 
     fn add_links(&mut self, path: &str, found: Vec<(String, Option<String>)>) {
@@ -266,10 +279,33 @@ impl Walk {
         }));
     }
 
-    /// Takes the uuencoded files out of a text, but for the first `skip`.
+    /// A message by PGP needs a key, whether it is a part of its own or stands in a text.
+    fn look_for_pgp(&mut self, index: usize) {
+        let Some(part) = self.message.parts.get_mut(index) else { return };
+        if is_pgp_message(&part.data, &part.names) && !part.is(PartFlag::Encrypted) {
+            part.flags.push(PartFlag::Encrypted);
+            let path = part.path.clone();
+            self.note(DefectCode::Encrypted, &path, "PGP");
+        }
+    }
+
+    /// Takes the files in uuencode, yEnc and BinHex out of a text, but for the first `skip`.
     fn find_files(&mut self, index: usize, text: &[u8], skip: usize) {
-        let (blocks, more) = transfer::find_uuencode(text, BLOCKS_MAX);
         let path = self.path_of(index);
+        let (mut blocks, mut more) = transfer::find_uuencode(text, BLOCKS_MAX);
+        // What begins so is opened as a container.
+        let part = self.message.parts.get(index);
+        let whole = |part: &Part| part.types.iter().any(|k| matches!(k.short, "hqx" | "yenc"));
+        if !part.is_some_and(whole) {
+            let (found, many) = transfer::find_yenc(text, BLOCKS_MAX);
+            blocks.extend(found);
+            more |= many;
+            let (found, odd) = transfer::find_binhex(text, BLOCKS_MAX, &mut self.budget);
+            blocks.extend(found);
+            if let Some(code) = odd {
+                self.note(code, &path, "BinHex");
+            }
+        }
         if more {
             self.note(DefectCode::TooManyFiles, &path, "uuencode");
         }
@@ -320,11 +356,12 @@ impl Walk {
             sha256: digest,
         });
         let first_child = self.work.len();
-        self.collect_links(index);
+        self.look_for_pgp(index);
+        let page = self.collect_links(index);
         if packed.reading {
             self.look_into_text(index, &packed.data, true);
         }
-        self.look_into_member(index, &packed.names, packed.archive_depth);
+        self.look_into_member(index, page, &packed.names, packed.archive_depth);
         self.in_order(first_child);
     }
 
@@ -332,17 +369,25 @@ impl Walk {
     pub(super) fn look_into_member(
         &mut self,
         index: usize,
+        page: Option<Bytes>,
         names: &[String],
         archive_depth: usize,
     ) {
         if self.opens_first(index) {
             let prefix = format!("{}/", self.path_of(index));
-            self.look_inside(index, names, &prefix, archive_depth);
+            self.look_inside(index, page, names, &prefix, archive_depth);
         }
     }
 
-    /// Opens what is a container or a message by content or name.
-    fn look_inside(&mut self, index: usize, names: &[String], prefix: &str, archive_depth: usize) {
+    /// Opens what is a container or a message by content or name. `page`: the text of a page worth opening.
+    fn look_inside(
+        &mut self,
+        index: usize,
+        page: Option<Bytes>,
+        names: &[String],
+        prefix: &str,
+        archive_depth: usize,
+    ) {
         let Some(part) = self.message.parts.get_mut(index) else { return };
         let data = part.data.clone();
         if data.is_empty() {
@@ -359,7 +404,9 @@ impl Walk {
         if by_name || by_type {
             self.push_message(index, data.clone(), prefix.to_owned());
         }
-        let containers = Container::among(&types);
+        let mut containers = Container::among(&types);
+        containers.retain(|container| *container != Container::Page);
+        containers.extend(page.as_ref().map(|_| Container::Page));
         if containers.is_empty() {
             return;
         }
@@ -371,7 +418,8 @@ impl Walk {
         for container in containers {
             let name = names.first().map(String::as_str);
             let budget = &mut self.budget;
-            let ask = Ask { data: &data, name, passwords: &[], budget };
+            let data = page.as_ref().filter(|_| container == Container::Page).unwrap_or(&data);
+            let ask = Ask { data, name, passwords: &[], budget };
             let opened = container::open(container, ask);
             self.remember_locked(index, container, &opened, archive_depth + 1);
             self.take_members(index, opened, archive_depth + 1);
@@ -413,12 +461,50 @@ impl Walk {
     }
 }
 
-/// Addresses in attributes, and those that only stand in the text.
-fn html_links(text: &str) -> Vec<(String, Option<String>)> {
+/// True if a block by PGP begins a line and its coded lines follow; or for a file of packets, by name and first octet.
+fn is_pgp_message(data: &[u8], names: &[String]) -> bool {
+    const LINES_MAX: usize = 10;
+    const MARK: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+    const CODED_BYTES_MIN: usize = 40;
+    let is_coded = |line: &[u8]| {
+        line.len() >= CODED_BYTES_MIN
+            && line.iter().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'/' | b'='))
+    };
+    let armoured = memmem::find_iter(data, MARK).any(|at| {
+        let starts = at == 0 || matches!(data.get(at - 1), Some(b'\n' | b'\r'));
+        let rest = data.get(at + MARK.len()..).unwrap_or_default();
+        let rest = rest.get(..rest.len().min(2_000)).unwrap_or_default();
+        starts
+            && rest.split(|o| *o == b'\n').take(LINES_MAX).any(|line| is_coded(line.trim_ascii()))
+    });
+    // Session keys and encrypted data, in either form of a packet's head.
+    let packets =
+        matches!(data.first(), Some(0x84..=0x86 | 0x8c..=0x8e | 0xc1 | 0xc3 | 0xd2 | 0xd4));
+    let named = |name: &String| {
+        let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+        name.ends_with(".pgp") || name.ends_with(".gpg")
+    };
+    armoured || (packets && names.iter().any(named))
+}
+
+/// True for HTML and SVG, by declaration, content or name.
+fn is_page(part: &Part) -> bool {
+    const ENDINGS: [&str; 7] = [".htm", ".html", ".xhtml", ".shtml", ".xht", ".svg", ".hta"];
+    matches!(part.declared_type.as_str(), "text/html" | "application/xhtml+xml" | "image/svg+xml")
+        || part.types.iter().any(|kind| matches!(kind.short, "html" | "svg" | "hta"))
+        || (part.types.first().is_none_or(|kind| kind.class == "text")
+            && part.names.iter().any(|name| {
+                let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+                ENDINGS.iter().any(|ending| name.ends_with(ending))
+            }))
+}
+
+/// Addresses in attributes, and those that only stand in the text; and whether the page is worth a closer look.
+fn html_links(text: &str) -> (Vec<(String, Option<String>)>, bool) {
     let page = html::render(text);
     let mut found = page.links;
     found.extend(links::in_text(&page.text).into_iter().map(|url| (url, None)));
-    found
+    (found, page.active)
 }
 
 /// A name for a path: no control characters, not too long; a number if there is none.

@@ -147,7 +147,8 @@ impl Walk {
             self.note(code, &path, "");
         }
         self.set_data(index, member.data);
-        self.look_into_member(index, &member.names, archive_depth);
+        let page = self.collect_links(index);
+        self.look_into_member(index, page, &member.names, archive_depth);
     }
 
     /// The member is open: no defect any more.

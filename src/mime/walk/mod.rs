@@ -488,3 +488,6 @@ fn new_part(
         sha256: Sha256::digest(b"").into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

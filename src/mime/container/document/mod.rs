@@ -1,5 +1,6 @@
 //! Documents that carry files, links, or programs that run when they are opened.
 
+mod cms;
 mod field;
 pub(super) mod kinds;
 mod markup;
@@ -7,10 +8,14 @@ mod ole;
 mod onenote;
 pub(super) mod ooxml;
 pub(super) mod packed_rtf;
+mod page;
+mod pdf;
 mod rtf;
 mod shortcut;
 
-use super::{Ask, Container, Opened};
+pub(in crate::mime) use cms::is_cms;
+
+use super::{Ask, Container, Member, Opened};
 
 /// True if it begins as OLE files do.
 pub(super) fn is_ole(data: &[u8]) -> bool {
@@ -18,7 +23,13 @@ pub(super) fn is_ole(data: &[u8]) -> bool {
 }
 
 pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
-    if container == Container::Ole {
+    if container == Container::Page {
+        page::open(ask, opened);
+    } else if container == Container::Pdf {
+        pdf::open(ask, opened);
+    } else if container == Container::Cms {
+        cms::open(ask, opened);
+    } else if container == Container::Ole {
         ole::open(ask, opened);
     } else if container == Container::Rtf {
         rtf::open(ask, opened);

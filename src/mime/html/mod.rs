@@ -1,6 +1,14 @@
 //! HTML to the text a reader sees, and its links. A tokenizer, no tree: one pass, whatever the tags do.
 
-use super::links::{LINKS_MAX, clean};
+mod active;
+mod entities;
+mod token;
+
+pub(super) use active::{is_handler, scheme};
+pub(super) use entities::entities;
+pub(super) use token::{Cutter, Element, Token};
+
+use super::links::{self, LINKS_MAX, clean};
 
 /// What a reader sees.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -11,6 +19,8 @@ pub struct Rendered {
     pub links: Vec<(String, Option<String>)>,
     /// Characters of text that are written but not shown (`display:none`, size 0, …).
     pub hidden: usize,
+    /// Something in it is worth a closer look: a script, an address that holds a file, another page inside.
+    pub active: bool,
 }
 
 /// Open elements that are remembered for their being hidden; deeper ones are shown.
@@ -22,7 +32,7 @@ const SHOWN_CHARS_MAX: usize = 500;
 /// Renders HTML.
 #[must_use]
 pub fn render(html: &str) -> Rendered {
-    let mut page = Page::default();
+    let mut page = Page { cutter: Cutter::of(html), ..Page::default() };
     let mut rest = html;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         let (text, tag) = rest.split_at(at);
@@ -47,25 +57,12 @@ struct Page {
     /// The link that is open: its place in the list, and where its text begins.
     link: Option<(usize, usize)>,
     preformatted: bool,
-    /// Octets that were looked at in vain for the end of a quoted value.
-    vain: usize,
+    cutter: Cutter,
+    /// What relative addresses are relative to.
+    base: Option<String>,
 }
 
 impl Page {
-    /// Where the `>` stands that ends the tag. A quote that stays open is searched again from the next tag on, so
-    /// that a page of nothing else gets less and less patience: work stays linear.
-    fn tag_end(&mut self, inner: &str) -> usize {
-        const TAG_BYTES_MAX: usize = 64 << 10;
-        const TAG_BYTES_MIN: usize = 1 << 10;
-        const VAIN_BYTES_MAX: usize = 1 << 20;
-        let window = if self.vain < VAIN_BYTES_MAX { TAG_BYTES_MAX } else { TAG_BYTES_MIN };
-        quoted_tag_end(inner, window).unwrap_or_else(|| {
-            self.vain = self.vain.saturating_add(window.min(inner.len()));
-            // The quote is open to the end: readers then take the first `>`.
-            memchr::memchr(b'>', inner.as_bytes()).unwrap_or(inner.len())
-        })
-    }
-
     fn text(&mut self, text: &str) {
         if text.is_empty() {
             return;
@@ -101,39 +98,23 @@ impl Page {
 
     /// Takes the markup at the start, a `<`, and gives what follows it.
     fn markup<'a>(&mut self, at: &'a str) -> &'a str {
-        if let Some(comment) = at.strip_prefix("<!--") {
-            let comment = comment.trim_start_matches('-');
-            return comment.find("-->").and_then(|end| comment.get(end + 3..)).unwrap_or("");
+        let (token, rest) = self.cutter.next(at);
+        match token {
+            Token::Sign => self.text("&lt;"),
+            Token::Comment(comment) => self.out.active |= active::hides_script(comment),
+            Token::Open(element) => {
+                self.out.active |= active::is_active(&element);
+                self.element(&element);
+            }
+            Token::Close(name) => self.close(&name),
+            Token::Other => {}
         }
-        let inner = at.get(1..).unwrap_or("");
-        let sign = inner.chars().next().unwrap_or(' ');
-        if !(sign.is_ascii_alphabetic() || matches!(sign, '/' | '!' | '?')) {
-            self.text("&lt;");
-            return inner;
-        }
-        let end = self.tag_end(inner);
-        let tag = inner.get(..end).unwrap_or(inner);
-        let rest = inner.get(end + 1..).unwrap_or("");
-        if let Some(name) = tag.strip_prefix('/') {
-            self.close(&element_name(name));
-            return rest;
-        }
-        if matches!(sign, '!' | '?') {
-            return rest;
-        }
-        let name = element_name(tag);
-        let attributes = attributes(tag.get(name.len()..).unwrap_or(""));
-        self.element(&name, &attributes);
-        match name.as_str() {
-            "script" | "style" | "template" | "noembed" => raw_end(rest, &name),
-            _ => rest,
-        }
+        rest
     }
 
-    fn element(&mut self, name: &str, attributes: &[(String, String)]) {
-        let get = |want: &str| {
-            attributes.iter().find(|(name, _)| name == want).map(|(_, value)| value.as_str())
-        };
+    fn element(&mut self, element: &Element<'_>) {
+        let name = element.name.as_str();
+        let get = |want: &str| element.get(want);
         match name {
             "br" | "hr" => self.line(),
             "td" | "th" => self.blank = true,
@@ -150,16 +131,28 @@ impl Page {
             }
             _ => {}
         }
-        for name in ["href", "src", "action", "formaction", "background", "data", "xlink:href"] {
-            if let Some(url) = get(name) {
-                self.add_link(url);
+        if let Some(base) = get("href").filter(|_| name == "base" && self.base.is_none()) {
+            self.base = Some(clean(&entities(base)));
+        }
+        // The first of a name counts, as for readers.
+        let mut link = None;
+        for (at, (attribute, url)) in element.attributes.iter().enumerate() {
+            let before = element.attributes.get(..at).unwrap_or_default();
+            if ADDRESSES.contains(&attribute.as_str())
+                && !before.iter().any(|(known, _)| known == attribute)
+            {
+                let added = self.add_link(url);
+                link = if attribute == "href" { added } else { link };
+            } else if attribute == "style" {
+                self.style_links(url);
             }
+        }
+        if let (Some(style), "style") = (element.raw, name) {
+            self.style_links(style);
         }
         if name == "a" || name == "area" {
             self.end_link();
-            if get("href").is_some() && !self.out.links.is_empty() {
-                self.link = Some((self.out.links.len() - 1, self.out.text.len()));
-            }
+            self.link = link.map(|link| (link, self.out.text.len()));
         }
         if !is_void(name) && self.open.len() < OPEN_MAX {
             let hides = matches!(name, "title" | "head" | "noscript") && name == "title"
@@ -189,11 +182,29 @@ impl Page {
         }
     }
 
-    fn add_link(&mut self, url: &str) {
-        let url = clean(&entities(url));
-        if !url.is_empty() && !url.starts_with('#') && self.out.links.len() < LINKS_MAX {
-            self.out.links.push((url, None));
+    /// Addresses of style rules.
+    fn style_links(&mut self, style: &str) {
+        if self.out.links.len() >= LINKS_MAX {
+            return;
         }
+        for url in style_addresses(&entities(style)) {
+            if !url.trim_start().starts_with("data:") {
+                self.add_link(url);
+            }
+        }
+    }
+
+    /// The place of the link in the list, if it is one.
+    fn add_link(&mut self, url: &str) -> Option<usize> {
+        let mut url = clean(&entities(url));
+        if let Some(base) = &self.base {
+            url = links::resolve(base, url);
+        }
+        if url.is_empty() || url.starts_with('#') || self.out.links.len() >= LINKS_MAX {
+            return None;
+        }
+        self.out.links.push((url, None));
+        Some(self.out.links.len() - 1)
     }
 
     fn end_link(&mut self) {
@@ -209,70 +220,45 @@ impl Page {
     }
 }
 
-/// Where in the first `window` octets the `>` stands that ends the tag; those in quoted values do not count.
-fn quoted_tag_end(inner: &str, window: usize) -> Option<usize> {
-    let mut quote = None;
-    let mut after_equals = false;
-    for (index, octet) in inner.as_bytes().iter().take(window).enumerate() {
-        match (quote, octet) {
-            (None, b'>') => return Some(index),
-            (None, b'"' | b'\'') if after_equals => quote = Some(*octet),
-            (Some(open), octet) if open == *octet => quote = None,
-            _ => {}
-        }
-        after_equals = *octet == b'=' || (after_equals && octet.is_ascii_whitespace());
-    }
-    None
-}
+/// Attributes that hold an address.
+const ADDRESSES: [&str; 12] = [
+    "href",
+    "src",
+    "action",
+    "formaction",
+    "background",
+    "data",
+    "xlink:href",
+    "poster",
+    "ping",
+    "codebase",
+    "lowsrc",
+    "dynsrc",
+];
 
-fn element_name(tag: &str) -> String {
-    let end = tag.find(|sign: char| sign.is_whitespace() || matches!(sign, '/' | '>'));
-    let name = tag.get(..end.unwrap_or(tag.len()).min(64)).unwrap_or("");
-    name.to_ascii_lowercase()
-}
-
-fn attributes(mut rest: &str) -> Vec<(String, String)> {
-    const ATTRIBUTES_MAX: usize = 64;
+/// What stands in `url(…)`.
+pub(super) fn style_addresses(style: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    while found.len() < ATTRIBUTES_MAX {
-        rest = rest.trim_start_matches(|sign: char| sign.is_whitespace() || sign == '/');
-        if rest.is_empty() {
-            break;
-        }
-        let skip = rest.chars().next().map_or(0, char::len_utf8);
-        let ends = |sign: char| sign.is_whitespace() || matches!(sign, '=' | '/');
-        let end =
-            rest.get(skip..).and_then(|tail| tail.find(ends)).map_or(rest.len(), |at| at + skip);
-        let (name, tail) = rest.split_at(end);
-        let name = name.to_ascii_lowercase();
-        let Some(value) = tail.trim_start().strip_prefix('=') else {
-            found.push((name, String::new()));
-            rest = tail;
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(style.as_bytes(), b"(") {
+        let before = style.get(at.saturating_sub(3)..at).unwrap_or_default();
+        if at < from || !before.eq_ignore_ascii_case("url") {
             continue;
+        }
+        let inner = style.get(at + 1..).unwrap_or_default();
+        let trimmed = inner.trim_start();
+        let quote = trimmed.chars().next().filter(|sign| matches!(sign, '"' | '\''));
+        let url = match quote {
+            Some(quote) => trimmed.get(1..).and_then(|tail| tail.split(quote).next()),
+            None => trimmed.split(')').next().map(str::trim),
         };
-        let value = value.trim_start();
-        let (value, tail) = match value.chars().next() {
-            Some(quote @ ('"' | '\'')) => {
-                let inner = value.get(1..).unwrap_or("");
-                inner.split_once(quote).unwrap_or((inner, ""))
-            }
-            _ => value.split_at(value.find(char::is_whitespace).unwrap_or(value.len())),
-        };
-        found.push((name, value.to_owned()));
-        rest = tail;
+        let url = url.unwrap_or_default();
+        from = at + 1 + (inner.len() - trimmed.len()) + url.len();
+        if !url.is_empty() && found.len() < LINKS_MAX {
+            found.push(url);
+        }
     }
     found
-}
-
-/// What follows the end tag of an element whose content is no HTML.
-fn raw_end<'a>(rest: &'a str, name: &str) -> &'a str {
-    for at in memchr::memmem::find_iter(rest.as_bytes(), b"</") {
-        let tail = rest.get(at + 2..).unwrap_or("");
-        if tail.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name)) {
-            return rest.get(at..).unwrap_or("");
-        }
-    }
-    ""
 }
 
 fn split_ignore_case<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
@@ -358,114 +344,6 @@ fn is_void(name: &str) -> bool {
     )
 }
 
-/// Character references decoded; what is none stays.
-fn entities(text: &str) -> String {
-    const NAME_BYTES_MAX: usize = 12;
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
-        let (before, tail) = rest.split_at(at);
-        out.push_str(before);
-        let inner = tail.get(1..).unwrap_or("");
-        let end = inner
-            .bytes()
-            .take(NAME_BYTES_MAX)
-            .take_while(|octet| octet.is_ascii_alphanumeric() || *octet == b'#')
-            .count();
-        let sign = inner.get(..end).and_then(entity);
-        match sign {
-            Some(sign) => {
-                out.push(sign);
-                let behind = inner.get(end..).unwrap_or("");
-                rest = behind.strip_prefix(';').unwrap_or(behind);
-            }
-            None => {
-                out.push('&');
-                rest = inner;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-fn entity(name: &str) -> Option<char> {
-    if let Some(number) = name.strip_prefix('#') {
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(digits) => u32::from_str_radix(digits, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        return char::from_u32(code).filter(|sign| *sign != '\0');
-    }
-    ENTITIES.iter().find(|(known, _)| *known == name).map(|(_, sign)| *sign)
-}
-
-/// The references by name that mail is known to hold.
-static ENTITIES: &[(&str, char)] = &[
-    ("amp", '&'),
-    ("lt", '<'),
-    ("gt", '>'),
-    ("quot", '"'),
-    ("apos", '\''),
-    ("nbsp", ' '),
-    ("copy", '©'),
-    ("reg", '®'),
-    ("trade", '™'),
-    ("euro", '€'),
-    ("pound", '£'),
-    ("yen", '¥'),
-    ("cent", '¢'),
-    ("sect", '§'),
-    ("deg", '°'),
-    ("middot", '·'),
-    ("bull", '•'),
-    ("hellip", '…'),
-    ("ndash", '–'),
-    ("mdash", '—'),
-    ("lsquo", '‘'),
-    ("rsquo", '’'),
-    ("ldquo", '“'),
-    ("rdquo", '”'),
-    ("laquo", '«'),
-    ("raquo", '»'),
-    ("auml", 'ä'),
-    ("ouml", 'ö'),
-    ("uuml", 'ü'),
-    ("Auml", 'Ä'),
-    ("Ouml", 'Ö'),
-    ("Uuml", 'Ü'),
-    ("szlig", 'ß'),
-    ("eacute", 'é'),
-    ("egrave", 'è'),
-    ("ecirc", 'ê'),
-    ("agrave", 'à'),
-    ("aacute", 'á'),
-    ("acirc", 'â'),
-    ("ccedil", 'ç'),
-    ("oacute", 'ó'),
-    ("ocirc", 'ô'),
-    ("uacute", 'ú'),
-    ("iacute", 'í'),
-    ("ntilde", 'ñ'),
-    ("aring", 'å'),
-    ("oslash", 'ø'),
-    ("aelig", 'æ'),
-    ("Eacute", 'É'),
-    ("times", '×'),
-    ("shy", '\u{ad}'),
-    ("zwnj", '\u{200c}'),
-    ("zwj", '\u{200d}'),
-    ("ensp", ' '),
-    ("emsp", ' '),
-    ("thinsp", ' '),
-    ("colon", ':'),
-    ("sol", '/'),
-    ("period", '.'),
-    ("Tab", '\t'),
-    ("NewLine", '\n'),
-    ("commat", '@'),
-];
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -500,7 +378,7 @@ mod tests {
         while !rest.is_empty() {
             rest = page.markup(rest);
         }
-        assert!(page.vain < html.len() * 100 + (2 << 20), "{}", page.vain);
+        assert!(page.cutter.vain < html.len() * 100 + (2 << 20), "{}", page.cutter.vain);
         let quoted = format!("<a title=\"{}>\" href=\"http://a.example/\">", "x".repeat(60_000));
         assert_eq!(render(&quoted).links.len(), 1, "a patient reader finds the end");
     }
