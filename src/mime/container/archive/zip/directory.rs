@@ -170,7 +170,7 @@ impl List {
             let at = from + hit;
             from = at + LOCAL.len();
             let Some(local) = read_local(data, at) else { continue };
-            if local.said.name.is_empty() || local.said.method > 99 {
+            if local.said.method > 99 {
                 continue;
             }
             if self.entries.len() > self.files_max {

@@ -114,9 +114,9 @@ impl Said {
 
     /// False if it hardly is a header, but octets that look like the begin of one.
     pub(super) fn is_likely(&self) -> bool {
-        let printable = !self.name.iter().any(u8::is_ascii_control);
+        let named = !self.name.is_empty() && !self.name.iter().any(u8::is_ascii_control);
         let [low, high] = self.version.to_le_bytes();
-        printable && low <= 100 && high <= 30
+        named && low <= 100 && high <= 30
     }
 
     fn read_extras(&mut self, extras: &[u8]) {

@@ -87,6 +87,8 @@ struct About<'a> {
     local: &'a Local,
     /// Where the next header stands.
     next: Option<usize>,
+    /// Nothing, unless its checksum is right.
+    doubtful: bool,
 }
 
 impl About<'_> {
@@ -153,7 +155,7 @@ impl Reader<'_> {
         let said = || entry.central.iter().chain(local.iter().map(|local| &local.said));
         let mut names: Vec<String> = Vec::new();
         for name in said().flat_map(Said::names) {
-            if !names.contains(&name) {
+            if !name.is_empty() && !names.contains(&name) {
                 names.push(name);
             }
         }
@@ -164,8 +166,9 @@ impl Reader<'_> {
             }
             return Ok(None);
         };
-        let is_folder = |name: &String| name.ends_with('/');
-        if names.iter().any(is_folder) && said().all(|said| said.packed == 0) {
+        let is_folder = names.iter().any(|name| name.ends_with('/'));
+        let has_size = said().any(|said| said.packed != 0);
+        if is_folder && !has_size && !said().any(Said::has_descriptor) {
             return Ok(None);
         }
         let mut manners: Vec<Manner> = Vec::new();
@@ -180,7 +183,9 @@ impl Reader<'_> {
         if !entry.doubtful && (disagree || cut_short || manners.len() > 1) {
             self.opened.note(DefectCode::ArchiveNamesDisagree);
         }
-        let about = About { entry, local, next };
+        // A right checksum alone tells content from chance.
+        let doubtful = entry.doubtful || (is_folder && !has_size);
+        let about = About { entry, local, next, doubtful };
         let mut unread = None;
         let several = manners.len() > 1;
         for manner in manners.into_iter().take(READINGS_MAX) {
@@ -242,7 +247,7 @@ impl Reader<'_> {
         }
         let facts = Packed { data: packed, claimed, size: about.size() };
         let Some(out) = methods::unpack(manner.method, facts, self.budget) else {
-            if !about.entry.doubtful {
+            if !about.doubtful {
                 self.push(unscannable(member))?;
             }
             return Ok(None);
@@ -252,7 +257,7 @@ impl Reader<'_> {
         let fits = about.fits(self.data, &data, consumed.or(Some(claimed)));
         let whole = fits != Some(false) && odd.is_none();
         let is_nothing = data.is_empty() && names.iter().any(|name| name.ends_with('/'));
-        let is_chance = about.entry.doubtful && fits != Some(true);
+        let is_chance = about.doubtful && fits != Some(true);
         // Of two ways to read a member, one is mostly nonsense.
         let is_nonsense = several && data.is_empty() && odd == Some(DefectCode::BadArchive);
         if !is_nothing && !is_chance && !is_nonsense {
@@ -296,7 +301,7 @@ impl Reader<'_> {
             let content = self.data.slice(start.min(end)..end);
             let may_read = self.may_read(length);
             let fits = if may_read { about.fits(self.data, &content, Some(length)) } else { None };
-            if about.entry.doubtful && (content.is_empty() || fits != Some(true)) {
+            if about.doubtful && (content.is_empty() || fits != Some(true)) {
                 continue;
             }
             let mut member = named(names);
@@ -310,6 +315,10 @@ impl Reader<'_> {
                 member.data = content;
                 if fits == Some(false) {
                     member.odd.push(DefectCode::BadArchive);
+                }
+                // Nothing vouches for its length.
+                let alone = about.entry.central.is_empty() && length > 0;
+                if fits == Some(false) || (fits.is_none() && alone) {
                     unread = Some(start..end).filter(|_| self.may_read(length)).or(unread);
                 }
             }
@@ -363,7 +372,7 @@ impl Reader<'_> {
         manner: Manner,
         names: &[String],
     ) -> Result<(), DefectCode> {
-        if about.entry.doubtful {
+        if about.doubtful {
             return Ok(());
         }
         let mut member = named(names);

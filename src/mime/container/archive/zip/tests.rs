@@ -194,6 +194,11 @@ fn a_lie_about_its_size_hides_no_member() {
     let two = pack(&[deflated("b")]);
     let zip = [one, two].concat();
     let cut = zip.len() - 70;
+    // A stored one, without a checksum.
+    let stored = pack(&[file("c", b"hello")]);
+    let stored = patched(stored[..36].to_vec(), LOCAL, 18, &[0xff, 0xff, 0, 0]);
+    let got = opened([&stored[..], &zip[..cut]].concat(), &Limits::default());
+    assert!(got.members.iter().any(|member| member.names == ["b"]), "{:?}", got.members);
     // No directory, and a first member that claims all the rest.
     let data = patched(zip[..cut].to_vec(), LOCAL, 18, &[0xff, 0xff, 0, 0]);
     let got = opened(data, &Limits::default());
@@ -230,6 +235,22 @@ fn a_wrong_checksum_is_said_and_the_content_given() {
     let got = opened(data, &Limits::default());
     assert_eq!(contents(&got), ["x"]);
     assert_eq!(got.members[0].odd, [DefectCode::BadArchive]);
+}
+
+#[test]
+fn a_folder_or_a_nameless_member_with_content_is_given() {
+    let mut crc = Crc::new();
+    crc.update(b"x");
+    let crc = crc.sum().to_le_bytes();
+    check(pack(&[file("d/", b"")]), &[], &[]);
+    check(pack(&[file("d/", b"x")]), &[(&["d/"], "x")], &[]);
+    let nameless = patched(pack(&[file("", b"x")]), LOCAL, 14, &crc);
+    let at = memmem::find(&nameless, CENTRAL).unwrap();
+    check(nameless[..at].to_vec(), &[(&[], "x")], &[DefectCode::BadArchive]);
+    // Its size only stands behind it.
+    let header = [LOCAL, &[20, 0, 8, 0], &[0; 18], &[2, 0, 0, 0], b"d/x"].concat();
+    let behind = [DESCRIPTOR, &crc, &long(1), &long(1)].concat();
+    check([header, behind].concat(), &[(&["d/"], "x")], &[DefectCode::BadArchive]);
 }
 
 #[test]
