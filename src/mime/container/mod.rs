@@ -12,7 +12,8 @@ mod unpack;
 
 use bytes::Bytes;
 
-pub(super) use archive::tar_checksum_fits;
+pub(super) use archive::{is_cpio, is_iso, tar_checksum_fits};
+pub(super) use stream::{behind_skipped, is_bzip2, is_compress, is_lzma};
 
 use super::budget::Budget;
 use crate::mail::{DefectCode, FileType, PartFlag, PasswordSource};
@@ -170,8 +171,8 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
         Container::Zip => archive::zip::open(ask, out),
         Container::Tar => archive::tar::open(ask, out),
         Container::Tnef => archive::tnef::open(ask, out),
-        Container::Gzip => stream::gzip::open(ask, out),
-        Container::Bzip2
+        Container::Gzip
+        | Container::Bzip2
         | Container::Xz
         | Container::Lzma
         | Container::Lzip
