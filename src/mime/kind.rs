@@ -323,6 +323,11 @@ mod tests {
         }
         check(b"FWS\x05\0\0\x01\0", &["swf"]);
         check(b"BZh91AY&SY\x01\x02", &["bz2"]);
+        check(b"BZh91AY&SY all signs of this are of text", &["bz2", "txt"]);
+        check(b"\x1f\x9d\xff\x01\0", &[]);
+        let footer = |mark: &[u8]| [&[1; 600], mark, &[0; 512][..512 - mark.len()]].concat();
+        check(&footer(b"conectix"), &["vhd"]);
+        check(&footer(b"koly"), &["dmg"]);
     }
 
     #[test]

@@ -90,3 +90,80 @@ fn names(short: &[u8], content: &[u8], long_names: &[u8]) -> (Vec<String>, usize
     }
     (vec![plain(short)], 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mime::Limits;
+    use crate::mime::container::{Container, try_open};
+
+    fn member(name: &str, data: &[u8]) -> Vec<u8> {
+        let fields = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, data.len());
+        let mut octets = [fields.as_bytes(), data].concat();
+        if data.len() % 2 == 1 {
+            octets.push(b'\n');
+        }
+        octets
+    }
+
+    fn archive(members: &[Vec<u8>]) -> Vec<u8> {
+        [MARK.to_vec(), members.concat()].concat()
+    }
+
+    fn check(data: Vec<u8>, want: &[(&str, &str)], odd: &[DefectCode]) {
+        let opened = try_open(Container::Ar, data, None, &Limits::default());
+        let text = |data| String::from_utf8_lossy(data).into_owned();
+        let got: Vec<_> =
+            opened.members.iter().map(|m| (m.names[0].clone(), text(&m.data[..]))).collect();
+        let want: Vec<_> =
+            want.iter().map(|(name, data)| ((*name).to_owned(), (*data).to_owned())).collect();
+        assert_eq!((got, &opened.odd[..]), (want, odd));
+    }
+
+    #[test]
+    fn names_are_read_short_and_long() {
+        let data = archive(&[
+            member("/", b"symbols"),
+            member("//", b"a name of many signs.exe/\nb.txt/\n"),
+            member("/0", b"one"),
+            member("/26", b"two"),
+            member("c.txt/", b"three"),
+            member("debian-binary", b"2.0\n"),
+            member("#1/12", b"d-long.name\0four"),
+        ]);
+        let want = [
+            ("a name of many signs.exe", "one"),
+            ("b.txt", "two"),
+            ("c.txt", "three"),
+            ("debian-binary", "2.0\n"),
+            ("d-long.name", "four"),
+        ];
+        check(data, &want, &[]);
+    }
+
+    #[test]
+    fn a_damaged_archive_still_gives_what_it_holds() {
+        let mut data = archive(&[member("a", b"one"), member("b", b"two"), member("c", b"three")]);
+        data[MARK.len() + 64 + 50] = b'x';
+        check(data, &[("a", "one"), ("c", "three")], &[DefectCode::BadArchive]);
+        let mut cut = archive(&[member("a", b"one two")]);
+        cut.truncate(MARK.len() + HEADER_BYTES + 3);
+        check(cut, &[("a", "one")], &[DefectCode::BadArchive]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_it_fail(at in 0_usize..300, octets: Vec<u8>, cut in 0_usize..400) {
+            let mut data = archive(&[member("//", b"long/\n"), member("/0", b"1"), member("#1/3", b"abc2")]);
+            for (index, octet) in octets.iter().enumerate() {
+                if let Some(place) = data.get_mut(at + index) {
+                    *place = *octet;
+                }
+            }
+            data.truncate(cut);
+            try_open(Container::Ar, data, None, &Limits::default());
+        }
+    }
+}

@@ -79,8 +79,10 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     let rest = data.get(behind..).unwrap_or_default();
     if behind == 0 || !is_filler(rest) {
         opened.note(DefectCode::BadArchive);
-        if rest.len() >= REST_BYTES_MIN && behind > 0 {
-            let member = Member { data: data.slice(behind..), ..Member::default() };
+        let filler = rest.iter().take_while(|octet| **octet == 0).count();
+        if rest.len() >= REST_BYTES_MIN.saturating_add(filler) && behind > 0 {
+            let data = data.slice(behind.saturating_add(filler)..);
+            let member = Member { data, ..Member::default() };
             opened.stored(member, budget);
         }
     }
@@ -163,4 +165,134 @@ fn read_binary(header: &[u8], at: usize, number: fn([u8; 2]) -> u16) -> Option<E
     let size = field(22)? << 16 | field(24)?;
     let (name, content, next) = lay_out(at, 26, [field(20)?, size], 2)?;
     Some(Entry { name, content, next, mode: field(6)?, links: 1, inode: at..at })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mime::container::{Container, try_open};
+    use crate::mime::{Limits, kind};
+
+    type Write = fn(&str, &[u8], usize) -> Vec<u8>;
+
+    fn fill(mut octets: Vec<u8>, unit: usize) -> Vec<u8> {
+        octets.resize(octets.len().next_multiple_of(unit), 0);
+        octets
+    }
+
+    fn newc(name: &str, data: &[u8], links: usize) -> Vec<u8> {
+        let (size, length) = (data.len(), name.len() + 1);
+        let fields = [7, 0o100_644, 0, 0, links, 0, size, 0, 0, 0, 0, length, 0];
+        let digits: String = fields.iter().map(|field| format!("{field:08X}")).collect();
+        fill([fill(format!("070701{digits}{name}\0").into_bytes(), 4), data.to_vec()].concat(), 4)
+    }
+
+    fn odc(name: &str, data: &[u8], _: usize) -> Vec<u8> {
+        let head = format!("070707000001000007{:06o}000000000000000001000000", 0o100_644);
+        let sizes = format!("{:011o}{:06o}{:011o}", 0, name.len() + 1, data.len());
+        [format!("{head}{sizes}{name}\0").as_bytes(), data].concat()
+    }
+
+    fn binary(name: &str, data: &[u8], turn: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        let length = u16::try_from(name.len() + 1).unwrap();
+        let size = u16::try_from(data.len()).unwrap();
+        let fields = [0o070_707, 1, 7, 0o100_644, 0, 0, 1, 0, 0, 0, length, 0, size];
+        let head: Vec<u8> = fields.into_iter().flat_map(turn).collect();
+        let name = [name.as_bytes(), b"\0"].concat();
+        fill([fill([head, name].concat(), 2), data.to_vec()].concat(), 2)
+    }
+
+    const WRITERS: [Write; 4] = [
+        newc,
+        odc,
+        |name, data, _| binary(name, data, u16::to_le_bytes),
+        |name, data, _| binary(name, data, u16::to_be_bytes),
+    ];
+
+    fn opened(data: Vec<u8>) -> Opened {
+        try_open(Container::Cpio, data, None, &Limits::default())
+    }
+
+    fn contents(opened: &Opened) -> Vec<(&str, &[u8])> {
+        opened.members.iter().map(|m| (m.names.first().map_or("", |n| n), &m.data[..])).collect()
+    }
+
+    #[test]
+    fn files_are_read_in_every_format() {
+        for write in WRITERS {
+            let end = write("TRAILER!!!", b"", 1);
+            let data = [write("a.exe", b"one", 1), write("d/b", b"two22", 1), end].concat();
+            assert_eq!(Container::among(&kind::detect(&data)), [Container::Cpio]);
+            let opened = opened(data);
+            assert_eq!(contents(&opened), [("a.exe", &b"one"[..]), ("d/b", b"two22")]);
+            assert_eq!(opened.odd, []);
+        }
+    }
+
+    #[test]
+    fn a_hard_link_has_the_names_of_all() {
+        let data = [newc("a", b"", 2), newc("b.exe", b"one", 2), newc("TRAILER!!!", b"", 1)];
+        let opened = opened(data.concat());
+        assert_eq!(opened.members[1].names, ["b.exe", "a"]);
+    }
+
+    #[test]
+    fn what_stands_behind_the_end_is_seen() {
+        let one = [newc("a", b"one", 1), newc("TRAILER!!!", b"", 1), vec![0; 512]].concat();
+        let more = [one.clone(), newc("b", b"two", 1), newc("TRAILER!!!", b"", 1)].concat();
+        assert_eq!(contents(&opened(more)), [("a", &b"one"[..]), ("b", b"two")]);
+        let junk = [one, b"PK\x03\x04 something of another kind".to_vec()].concat();
+        let opened = opened(junk);
+        assert!(opened.members[1].data.starts_with(b"PK\x03\x04"));
+        assert_eq!(opened.odd, [DefectCode::BadArchive]);
+    }
+
+    #[test]
+    fn a_damaged_archive_still_gives_what_it_holds() {
+        let mut data =
+            [newc("a", b"one", 1), newc("b", b"two", 1), newc("c", b"three", 1)].concat();
+        data[newc("a", b"one", 1).len() + 56] = b'?';
+        let damaged = opened(data);
+        assert_eq!(contents(&damaged), [("a", &b"one"[..]), ("c", b"three")]);
+        assert_eq!(damaged.odd, [DefectCode::BadArchive]);
+        let mut cut = newc("a", b"one two three", 1);
+        cut.truncate(cut.len() - 9);
+        let cut = opened(cut);
+        assert_eq!(contents(&cut), [("a", &b"one two"[..])]);
+        assert_eq!(cut.odd, [DefectCode::BadArchive]);
+    }
+
+    #[test]
+    fn files_have_a_limit() {
+        let data = [newc("a", b"1", 1), newc("b", b"2", 1)].concat();
+        let limits = |files| Limits { archive_files_max: files, ..Limits::default() };
+        let open = |files| try_open(Container::Cpio, data.clone(), None, &limits(files));
+        assert_eq!(open(2).odd, []);
+        assert_eq!(open(1).odd, [DefectCode::TooManyFiles]);
+    }
+
+    #[test]
+    fn two_octets_alone_are_no_sign() {
+        for data in ["q\u{c7} is how a text may begin", "\u{c7}q"] {
+            let data: Vec<u8> = data.chars().map(|sign| u8::try_from(sign).unwrap()).collect();
+            assert!(!begins(&data));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_it_fail(which in 0_usize..4, at in 0_usize..250, octets: Vec<u8>, cut in 0_usize..300) {
+            let write = WRITERS[which];
+            let mut data = [write("a.txt", b"one", 2), write("b", b"two", 2), write("TRAILER!!!", b"", 1)].concat();
+            for (index, octet) in octets.iter().take(8).enumerate() {
+                if let Some(place) = data.get_mut(at + index) {
+                    *place = *octet;
+                }
+            }
+            data.truncate(cut);
+            opened(data);
+        }
+    }
 }

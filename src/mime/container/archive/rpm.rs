@@ -50,3 +50,63 @@ fn guess_payload(data: &[u8]) -> Option<usize> {
         [b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh91AY&SY", b"070701"];
     marks.iter().filter_map(|mark| memchr::memmem::find(data, mark)).min()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mime::Limits;
+    use crate::mime::container::{Container, try_open};
+
+    fn header(entries: u32, store: &[u8]) -> Vec<u8> {
+        let bytes = u32::try_from(store.len()).unwrap();
+        let index = vec![1; 16 * usize::try_from(entries).unwrap()];
+        let counts = [entries.to_be_bytes(), bytes.to_be_bytes()].concat();
+        [HEADER_MARK, &[0; 4], &counts, &index, store].concat()
+    }
+
+    fn package() -> Vec<u8> {
+        let mut lead = b"\xed\xab\xee\xdb\x03\0".to_vec();
+        lead.resize(LEAD_BYTES, 0);
+        let mut signature = header(2, b"12345");
+        signature.resize(signature.len().next_multiple_of(8), 0);
+        // What looks like a payload in a header is none.
+        [lead, signature, header(3, b"\x1f\x8b\x08 no"), b"\x1f\x8b\x08\0payload".to_vec()].concat()
+    }
+
+    fn opened(data: Vec<u8>) -> Opened {
+        try_open(Container::Rpm, data, None, &Limits::default())
+    }
+
+    #[test]
+    fn the_payload_is_what_stands_behind_the_headers() {
+        let opened = opened(package());
+        assert_eq!(opened.members[0].names, ["payload.cpio.gz"]);
+        assert_eq!(&opened.members[0].data[..], b"\x1f\x8b\x08\0payload");
+        assert_eq!(opened.odd, []);
+    }
+
+    #[test]
+    fn a_payload_is_found_behind_damaged_headers() {
+        let mut data = package();
+        data[LEAD_BYTES] = 0;
+        let opened = opened(data);
+        assert!(opened.members[0].data.ends_with(b"payload"));
+        assert_eq!(opened.odd, [DefectCode::BadArchive]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_it_fail(at in 90_usize..250, octets: Vec<u8>, cut in 0_usize..400) {
+            let mut data = package();
+            for (index, octet) in octets.iter().enumerate() {
+                if let Some(place) = data.get_mut(at + index) {
+                    *place = *octet;
+                }
+            }
+            data.truncate(cut);
+            opened(data);
+        }
+    }
+}

@@ -24,6 +24,10 @@ fn unpack(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
     let Some(mode) = packed.get(2) else { return Ending::new(0, End::Broken) };
     let mut table = Table::new(u32::from(mode & 0x1f), mode & 0x80 != 0);
     let mut ending = run(&mut table, packed.get(HEADER_BYTES..).unwrap_or_default(), sink);
+    if table.bits_max == BITS_MIN && ending.end == End::Whole {
+        // Readers disagree: some go on with ten bits when the table is full.
+        ending.end = End::Refused;
+    }
     ending.read = ending.read.saturating_add(HEADER_BYTES);
     ending
 }
@@ -130,9 +134,7 @@ impl Decoder for Table {
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
         let enough = output.len().saturating_add(STEP_BYTES);
         while output.len() < enough {
-            // A limit of 9 bits is passed by one, for compress(1) itself does so.
-            let bits_max = self.bits_max.max(BITS_MIN + 1);
-            if self.next() >= 1 << self.bits && self.bits < bits_max {
+            if self.next() >= 1 << self.bits && self.bits < self.bits_max {
                 self.change_width(self.bits + 1, input);
             }
             // Nothing tells the end but the end; less than a code is filler.

@@ -59,7 +59,7 @@ fn dictionary_max(sink: &Sink<'_>) -> u32 {
 fn unpack_xz(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
     // The limit is in KiB, and counts the decoder's own tables.
     let limit = (dictionary_max(sink) >> 10).saturating_add(1 << 10);
-    run(&mut XzStream::new_mem_limit(false, limit), packed, sink)
+    run(&mut Fed::new(XzStream::new_mem_limit(false, limit)), packed, sink)
 }
 
 fn unpack_lzma(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
@@ -67,7 +67,13 @@ fn unpack_lzma(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
     let Some((properties, dictionary, size)) = lzma_header(packed) else {
         return Ending::new(0, End::Broken);
     };
-    raw(packed, HEADER_BYTES, size, properties, dictionary, sink)
+    /// The mark of the end may follow a content of known size.
+    const END_BYTES_MAX: usize = 16;
+    let mut ending = raw(packed, HEADER_BYTES, size, properties, dictionary, sink);
+    if packed.len().saturating_sub(ending.read) <= END_BYTES_MAX {
+        ending.read = packed.len();
+    }
+    ending
 }
 
 fn unpack_lzip(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
@@ -101,10 +107,10 @@ fn raw(
 ) -> Ending {
     let granted = dictionary.min(dictionary_max(sink)).min(lzma_rust2::DICT_SIZE_MAX);
     let rest = packed.get(start..).unwrap_or_default();
-    let Ok(mut decoder) = LzmaStream::new_with_props(size, properties, granted, None) else {
+    let Ok(stream) = LzmaStream::new_with_props(size, properties, granted, None) else {
         return Ending::new(start, End::Refused);
     };
-    let mut ending = run(&mut decoder, rest, sink);
+    let mut ending = run(&mut Fed::new(stream), rest, sink);
     ending.read = ending.read.saturating_add(start);
     if ending.end == End::Broken && granted < dictionary {
         ending.end = End::Refused;
@@ -125,40 +131,85 @@ fn step_of(result: Result<StreamResult, std::io::Error>) -> Step {
     }
 }
 
-impl Decoder for XzStream {
-    fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
-        let (read, made) = (self.total_in(), self.total_out());
-        let mut step = Step::Going;
-        append(output, |room| {
-            step = step_of(self.process(input, room, Action::Finish));
-            since(made, self.total_out())
-        });
-        *input = input.get(since(read, self.total_in())..).unwrap_or_default();
-        step
+/// What both decoders of the crate do.
+trait Stream {
+    fn process(&mut self, input: &[u8], room: &mut [u8]) -> Result<StreamResult, std::io::Error>;
+    fn total_in(&self) -> u64;
+    fn total_out(&self) -> u64;
+    fn ahead(&self) -> usize;
+}
+
+impl Stream for XzStream {
+    fn process(&mut self, input: &[u8], room: &mut [u8]) -> Result<StreamResult, std::io::Error> {
+        Self::process(self, input, room, Action::Run)
+    }
+
+    fn total_in(&self) -> u64 {
+        Self::total_in(self)
+    }
+
+    fn total_out(&self) -> u64 {
+        Self::total_out(self)
+    }
+
+    fn ahead(&self) -> usize {
+        0
     }
 }
 
-impl Decoder for LzmaStream {
+impl Stream for LzmaStream {
+    fn process(&mut self, input: &[u8], room: &mut [u8]) -> Result<StreamResult, std::io::Error> {
+        Self::process(self, input, room, Action::Run)
+    }
+
+    fn total_in(&self) -> u64 {
+        Self::total_in(self)
+    }
+
+    fn total_out(&self) -> u64 {
+        Self::total_out(self)
+    }
+
+    fn ahead(&self) -> usize {
+        self.unused_input().len()
+    }
+}
+
+/// A stream and the octets that were added at its end. The decoders start no symbol unless they hold all that it may
+/// need; told that nothing more comes, they lose what they decoded in the same step. So they get octets instead.
+struct Fed<S> {
+    stream: S,
+    added: usize,
+}
+
+impl<S> Fed<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, added: 0 }
+    }
+}
+
+impl<S: Stream> Decoder for Fed<S> {
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
-        /// At the end, where an error may come, it is asked for so little that little is lost with it.
-        const LAST_BYTES: usize = 16;
-        let (read, made) = (self.total_in(), self.total_out());
+        const ADDED: &[u8] = &[0; 24];
+        let (read, made) = (self.stream.total_in(), self.stream.total_out());
         let now = input.get(..AHEAD_BYTES).unwrap_or(input);
         let mut step = Step::Going;
         append(output, |room| {
-            step = step_of(self.process(now, room, Action::Run));
-            let idle = self.total_in() == read && self.total_out() == made;
-            if step == Step::Going && idle && now.len() < AHEAD_BYTES {
-                let room = room.get_mut(..LAST_BYTES).unwrap_or_default();
-                step = step_of(self.process(now, room, Action::Finish));
+            step = step_of(self.stream.process(now, room));
+            let idle = self.stream.total_in() == read && self.stream.total_out() == made;
+            if step == Step::Going && idle && self.added == 0 {
+                self.added = ADDED.len();
+                step = step_of(self.stream.process(ADDED, room));
             }
-            since(made, self.total_out())
+            since(made, self.stream.total_out())
         });
-        *input = input.get(since(read, self.total_in())..).unwrap_or_default();
+        if self.added == 0 {
+            *input = input.get(since(read, self.stream.total_in())..).unwrap_or_default();
+        }
         step
     }
 
     fn unread(&self) -> usize {
-        self.unused_input().len()
+        self.stream.ahead().saturating_sub(self.added)
     }
 }

@@ -206,8 +206,13 @@ fn read_all(
                 return;
             }
         }
-        at = start.saturating_add(ending.read.max(1)).min(data.len());
-        from = at;
+        if after_whole || ending.end == End::Refused {
+            at = start.saturating_add(ending.read.max(1)).min(data.len());
+            from = at;
+        } else {
+            // What a cut stream seems to hold may be the next one.
+            (at, from) = (start, start.saturating_add(1));
+        }
     }
     if after_whole && found.streams > 0 {
         add_junk(at..data.len(), data, found);
