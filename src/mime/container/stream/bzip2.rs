@@ -24,7 +24,7 @@ impl Decoder for Decompress {
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
         let (read, made) = (self.total_in(), self.total_out());
         let mut status = Ok(Status::Ok);
-        append(output, |room| {
+        append(output, made, |room| {
             status = self.decompress(input, room);
             since(made, self.total_out())
         });

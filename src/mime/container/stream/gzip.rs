@@ -3,7 +3,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::run::{Decoder, End, Ending, Sink, Step, append, run, since};
-use super::{Format, name_text, u16_at};
+use super::{Format, name_text, u16_at, u32_at};
 
 pub(super) const FORMAT: Format = Format { begins, first: b"\x1f", unpack, guessed: false };
 
@@ -16,13 +16,17 @@ fn begins(data: &[u8]) -> bool {
 
 fn unpack(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
     let Some((start, name)) = header(packed) else { return Ending::new(0, End::Broken) };
+    let base = sink.data.len();
     let rest = packed.get(start..).unwrap_or_default();
     let mut ending = run(&mut Decompress::new(false), rest, sink);
     ending.name = name;
     ending.read = ending.read.saturating_add(start);
     if ending.end == End::Whole {
+        let length = u32_at(packed, ending.read.saturating_add(4)).map(u64::from);
+        let made = u64::try_from(sink.data.len().saturating_sub(base)).unwrap_or(0);
         ending.read = ending.read.saturating_add(TRAILER_BYTES);
-        if ending.read > packed.len() {
+        // A member that was cut runs on into the next one.
+        if length != Some(made & u64::from(u32::MAX)) {
             ending.end = End::Broken;
         }
     }
@@ -55,7 +59,7 @@ impl Decoder for Decompress {
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
         let (read, made) = (self.total_in(), self.total_out());
         let mut status = Ok(Status::Ok);
-        append(output, |room| {
+        append(output, made, |room| {
             status = self.decompress(input, room, FlushDecompress::None);
             since(made, self.total_out())
         });

@@ -3,9 +3,9 @@
 //! A header may ask for a dictionary of 4 GiB. The decoders grow it with what they decode. Where the ratio does not stop
 //! them before, no more than [`DICTIONARY_BYTES_MAX`] is granted, and what then cannot be decoded is unscannable.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 
-use lzma_rust2::{Action, LzmaStream, Status, StreamResult, XzStream};
+use lzma_rust2::{Action, LzmaReader, Status, StreamResult, XzStream};
 
 use super::run::{Decoder, End, Ending, Sink, Step, append, run, since};
 use super::{Format, u32_at};
@@ -13,7 +13,7 @@ use super::{Format, u32_at};
 /// The largest dictionary: `xz -9` asks for 64 MiB.
 const DICTIONARY_BYTES_MAX: u32 = 128 << 20;
 
-/// Packed octets given to a decoder that reads ahead.
+/// Packed octets that a pass over an xz file is given.
 const AHEAD_BYTES: usize = 64 << 10;
 
 pub(super) const XZ: Format =
@@ -59,7 +59,18 @@ fn dictionary_max(sink: &Sink<'_>) -> u32 {
 fn unpack_xz(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
     // The limit is in KiB, and counts the decoder's own tables.
     let limit = (dictionary_max(sink) >> 10).saturating_add(1 << 10);
-    run(&mut Fed::new(XzStream::new_mem_limit(false, limit)), packed, sink)
+    let base = sink.data.len();
+    let xz =
+        |careful_from| Xz { stream: XzStream::new_mem_limit(false, limit), careful_from, added: 0 };
+    let ending = run(&mut xz(u64::MAX), packed, sink);
+    if ending.end != End::Broken {
+        return ending;
+    }
+    // What a pass decoded before an error is lost with it: near that place a pass must be short.
+    let good = u64::try_from(sink.data.len().saturating_sub(base)).unwrap_or(u64::MAX);
+    sink.data.truncate(base);
+    let again = run(&mut xz(good), packed, sink);
+    Ending { end: if again.end == End::Whole { End::Broken } else { again.end }, ..again }
 }
 
 fn unpack_lzma(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
@@ -107,10 +118,15 @@ fn raw(
 ) -> Ending {
     let granted = dictionary.min(dictionary_max(sink)).min(lzma_rust2::DICT_SIZE_MAX);
     let rest = packed.get(start..).unwrap_or_default();
-    let Ok(stream) = LzmaStream::new_with_props(size, properties, granted, None) else {
-        return Ending::new(start, End::Refused);
+    let Ok(mut reader) = LzmaReader::new_with_props(rest, size, properties, granted, None) else {
+        return Ending::new(start, End::Broken);
     };
-    let mut ending = run(&mut Fed::new(stream), rest, sink);
+    // What was decoded before an error is given before it is told.
+    reader.set_defer_errors(true);
+    let mut ending = run(&mut reader, rest, sink);
+    // It reads ahead.
+    let (_, ahead) = reader.into_parts();
+    ending.read = ending.read.saturating_sub(ahead.len());
     ending.read = ending.read.saturating_add(start);
     if ending.end == End::Broken && granted < dictionary {
         ending.end = End::Refused;
@@ -122,94 +138,62 @@ fn step_of(result: Result<StreamResult, std::io::Error>) -> Step {
     match result.map(|result| result.status) {
         Ok(Status::StreamEnd) => Step::End,
         Ok(Status::Ok) => Step::Going,
-        Err(error) => match error.kind() {
-            ErrorKind::OutOfMemory | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
-                Step::Refused
-            }
-            _ => Step::Broken,
-        },
+        Err(error) => {
+            let refused = matches!(
+                error.kind(),
+                ErrorKind::OutOfMemory | ErrorKind::Unsupported | ErrorKind::InvalidInput
+            );
+            if refused { Step::Refused } else { Step::Broken }
+        }
     }
 }
 
-/// What both decoders of the crate do.
-trait Stream {
-    fn process(&mut self, input: &[u8], room: &mut [u8]) -> Result<StreamResult, std::io::Error>;
-    fn total_in(&self) -> u64;
-    fn total_out(&self) -> u64;
-    fn ahead(&self) -> usize;
-}
-
-impl Stream for XzStream {
-    fn process(&mut self, input: &[u8], room: &mut [u8]) -> Result<StreamResult, std::io::Error> {
-        Self::process(self, input, room, Action::Run)
-    }
-
-    fn total_in(&self) -> u64 {
-        Self::total_in(self)
-    }
-
-    fn total_out(&self) -> u64 {
-        Self::total_out(self)
-    }
-
-    fn ahead(&self) -> usize {
-        0
-    }
-}
-
-impl Stream for LzmaStream {
-    fn process(&mut self, input: &[u8], room: &mut [u8]) -> Result<StreamResult, std::io::Error> {
-        Self::process(self, input, room, Action::Run)
-    }
-
-    fn total_in(&self) -> u64 {
-        Self::total_in(self)
-    }
-
-    fn total_out(&self) -> u64 {
-        Self::total_out(self)
-    }
-
-    fn ahead(&self) -> usize {
-        self.unused_input().len()
-    }
-}
-
-/// A stream and the octets that were added at its end. The decoders start no symbol unless they hold all that it may
-/// need; told that nothing more comes, they lose what they decoded in the same step. So they get octets instead.
-struct Fed<S> {
-    stream: S,
+/// xz, decoded in passes.
+struct Xz {
+    stream: XzStream,
+    /// From so many octets of output on it gets its input octet by octet.
+    careful_from: u64,
+    /// Octets that were added at the end: no symbol is begun unless all that it may need is there.
     added: usize,
 }
 
-impl<S> Fed<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, added: 0 }
+impl Decoder for Xz {
+    fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
+        const ADDED_MAX: usize = 24;
+        let (read, made) = (self.stream.total_in(), self.stream.total_out());
+        let careful = made >= self.careful_from;
+        let ahead = if careful { 1 } else { AHEAD_BYTES };
+        let mut now = input.get(..ahead).unwrap_or(input);
+        if now.is_empty() && careful && self.added < ADDED_MAX {
+            now = &[0];
+            self.added += 1;
+        }
+        let mut step = Step::Going;
+        append(output, if careful { 0 } else { made }, |room| {
+            step = step_of(self.stream.process(now, room, Action::Run));
+            since(made, self.stream.total_out())
+        });
+        *input = input.get(since(read, self.stream.total_in())..).unwrap_or_default();
+        step
     }
 }
 
-impl<S: Stream> Decoder for Fed<S> {
+impl Decoder for LzmaReader<&[u8]> {
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
-        const ADDED: &[u8] = &[0; 24];
-        let (read, made) = (self.stream.total_in(), self.stream.total_out());
-        let now = input.get(..AHEAD_BYTES).unwrap_or(input);
         let mut step = Step::Going;
-        append(output, |room| {
-            step = step_of(self.stream.process(now, room));
-            let idle = self.stream.total_in() == read && self.stream.total_out() == made;
-            if step == Step::Going && idle && self.added == 0 {
-                self.added = ADDED.len();
-                step = step_of(self.stream.process(ADDED, room));
+        append(output, u64::MAX, |room| match self.read(room) {
+            Ok(0) => {
+                step = Step::End;
+                0
             }
-            since(made, self.stream.total_out())
+            Ok(fresh) => fresh,
+            Err(_) => {
+                step = Step::Broken;
+                0
+            }
         });
-        if self.added == 0 {
-            *input = input.get(since(read, self.stream.total_in())..).unwrap_or_default();
-        }
+        let read = input.len().saturating_sub(self.inner().len());
+        *input = input.get(read..).unwrap_or_default();
         step
-    }
-
-    fn unread(&self) -> usize {
-        self.stream.ahead().saturating_sub(self.added)
     }
 }

@@ -27,7 +27,7 @@ pub(in crate::mime) use self::lzma::is_lzma;
 pub(in crate::mime) use self::zstd::behind_skipped;
 
 /// Streams in one container that are joined: more is no file but an attack on our time.
-const STREAMS_MAX: usize = 20_000;
+const STREAMS_MAX: usize = 10_000;
 
 /// Streams that are also given one by one, not only joined.
 const SINGLES_MAX: usize = 16;

@@ -26,11 +26,6 @@ pub(super) trait Decoder {
     /// Takes octets from the front of `input` and appends what they mean to `output`: a few MiB at most. What was
     /// decoded before an error is appended, too.
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step;
-
-    /// Octets that were taken at the end although they stand behind the stream.
-    fn unread(&self) -> usize {
-        0
-    }
 }
 
 /// Where unpacked octets go.
@@ -87,16 +82,19 @@ pub(super) fn run(decoder: &mut dyn Decoder, packed: &[u8], sink: &mut Sink<'_>)
             Step::Refused => break End::Refused,
         }
     };
-    let read = packed.len().saturating_sub(rest.len()).saturating_sub(decoder.unread());
+    let read = packed.len().saturating_sub(rest.len());
     Ending::new(read, end)
 }
 
-/// Appends to `output` what `write` puts into the octets it is given; it says how many.
-pub(super) fn append(output: &mut Vec<u8>, write: impl FnOnce(&mut [u8]) -> usize) {
+/// Appends to `output` what `write` puts into the octets it is given; it says how many. The room grows with `made`, what
+/// the stream gave before: many small streams must not cost many large rooms.
+pub(super) fn append(output: &mut Vec<u8>, made: u64, write: impl FnOnce(&mut [u8]) -> usize) {
+    const ROOM_BYTES_MIN: usize = 4 << 10;
+    let room = since(0, made).clamp(ROOM_BYTES_MIN, STEP_BYTES);
     let before = output.len();
-    output.resize(before.saturating_add(STEP_BYTES), 0);
+    output.resize(before.saturating_add(room), 0);
     let made = write(output.get_mut(before..).unwrap_or_default());
-    output.truncate(before.saturating_add(made.min(STEP_BYTES)));
+    output.truncate(before.saturating_add(made.min(room)));
 }
 
 /// The octets from `before` on to `now`, as a decoder counts them.

@@ -9,15 +9,15 @@ use crate::mime::{Limits, kind};
 /// What each of the streams below holds, as the usual tool packed it.
 const TEXT: &[u8] = b"tamis tamis tamis tamis\n";
 
-const BZIP2: &[u8] = b"BZh91AY&SYz\xe6\xd6\x89\0\0\x0b\xd1\x80\0\x10@\0 \x22\x0c\0 \01\x0c\0U@\xde\xa9\x84F\x11j\xf8\xbb\x92)\xc2\x84\x83\xd76\xb4H";
+const BZIP2: &[u8] = b"BZh91AY&SYz\xe6\xd6\x89\0\0\x0b\xd1\x80\0\x10@\0 \x22\x0c\0 \x001\x0c\0U@\xde\xa9\x84F\x11j\xf8\xbb\x92)\xc2\x84\x83\xd76\xb4H";
 const XZ: &[u8] = b"\xfd7zXZ\0\0\x01i\x22\xde6\x02\0!\x01\x16\0\0\0t/\xe5\xa3\xe0\0\x17\0\x0d]\0:\x18I\xfeT\x1a\xbaR\xb6x[\0\0\0\0\0\0\xfbDz\x18\0\x01%\x18\x9a\xfd\x19\xdb\x90B\x99\x0d\x01\0\0\0\0\x01YZ";
 /// With a dictionary of 1.5 GiB, and the filter for programs.
 const XZ_X86: &[u8] = b"\xfd7zXZ\0\0\0\xff\x12\xd9A\x02\x01\x04\0!\x01%\0=\xe3^\xeb\xe0\0\x17\0\x0d]\0:\x18I\xfeT\x1a\xbaR\xb6x[\0\0\0\0\0\0\0\x01!\x18\x9e8u\xbf\x06r\x9ez\x01\0\0\0\0\0YZ";
 const LZMA: &[u8] = b"]\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0:\x18I\xfeT\x1a\xbaR\xb6\x7f\x04\xdf\xff\xff\xfc\xde\0\0";
 const LZMA_OTHER: &[u8] = b"\x14\0\x80\x01\0\xff\xff\xff\xff\xff\xff\xff\xff\0:\x19\x0c\xf2&\xf5\xd80\xfa\x84\x04_\xff\xff\xfd\x8c\0\0";
 const LZIP: &[u8] = b"LZIP\x01\x0c\0:\x18I\xfeT\x1a\xbaR\xb6\x7f\x04\xdf\xff\xff\xfc\xde\0\0\xfbDz\x18\x18\0\0\0\0\0\0\0-\0\0\0\0\0\0\0";
-const ZSTD: &[u8] = b"(\xb5/\xfd$\x18m\0\08tamis \x0a\x01\0\x99K\x11I\x9a\xb8\x19";
-const ZSTD_LONG: &[u8] = b"(\xb5/\xfd\x04\xa8m\0\08tamis \x0a\x01\0\x99K\x11I\x9a\xb8\x19";
+const ZSTD: &[u8] = b"(\xb5/\xfd$\x18m\0\x008tamis \x0a\x01\0\x99K\x11I\x9a\xb8\x19";
+const ZSTD_LONG: &[u8] = b"(\xb5/\xfd\x04\xa8m\0\x008tamis \x0a\x01\0\x99K\x11I\x9a\xb8\x19";
 const LZ4: &[u8] = b"\x04\x22M\x18d@\xa7\x0f\0\0\0itamis \x06\0Pamis\x0a\0\0\0\0;\xb0Q\xa0";
 const LZ4_LEGACY: &[u8] = b"\x02!L\x18\x0f\0\0\0itamis \x06\0Pamis\x0a";
 const COMPRESS: &[u8] = b"\x1f\x9d\x90t\xc2\xb4I3\x07D\xc0\x81\x05\x0f\x124(\x90\xa0\x02";
@@ -106,6 +106,7 @@ fn a_stream_without_its_last_octet_is_still_unpacked() {
         let got = contents(&opened)[0];
         // What is coded last may need the octets that are gone.
         assert!(got.len() + 8 > TEXT.len() && TEXT.starts_with(got), "{container:?} {got:?}");
+        // Nothing tells that it was cut.
         if container != Container::Compress {
             assert_eq!(opened.members[0].odd, [DefectCode::BadArchive], "{container:?}");
         }
@@ -124,7 +125,18 @@ fn a_stream_cut_in_its_middle_gives_what_it_has() {
     ] {
         let opened = opened(container, &data[..length]);
         let got = contents(&opened)[0];
-        assert!(got.starts_with(b"tamis "), "{container:?} {got:?}");
+        assert!(got.starts_with(b"tamis"), "{container:?} {got:?}");
+    }
+}
+
+#[test]
+fn a_damaged_stream_gives_what_stands_before() {
+    for (container, data, at) in [(Container::Lzma, LZMA, 25), (Container::Lzip, LZIP, 19)] {
+        let mut data = data.to_vec();
+        data[at..at + 3].fill(0x55);
+        let opened = opened(container, &data);
+        assert!(contents(&opened)[0].starts_with(b"tamis"), "{container:?}");
+        assert!(opened.members[0].odd.contains(&DefectCode::BadArchive), "{container:?}");
     }
 }
 
