@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use super::container;
 use crate::mail::FileType;
 
 const fn of(short: &'static str, class: &'static str, mime: &'static str) -> FileType {
@@ -35,10 +36,7 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"PK\x07\x08PK", ZIP),
     (0, b"PK00PK", ZIP),
     (0, b"\x1f\x8b", of("gz", "archive", "application/gzip")),
-    (0, b"BZh", of("bz2", "archive", "application/x-bzip2")),
     (0, b"\xfd7zXZ\0", of("xz", "archive", "application/x-xz")),
-    (0, b"\x28\xb5\x2f\xfd", of("zst", "archive", "application/zstd")),
-    (0, b"\x5d\0\0", of("lzma", "archive", "application/x-lzma")),
     (
         0,
         b"(This file must be converted with BinHex",
@@ -48,10 +46,8 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"=ybegin part=", of("yenc", "archive", "application/x-yencode")),
     (0, b"\0\x05\x16\0", of("applefile", "archive", "application/applefile")),
     (0, b"\0\x05\x16\x07", of("applefile", "archive", "application/applefile")),
-    (0, b"\x04\x22\x4d\x18", of("lz4", "archive", "application/x-lz4")),
     (0, b"LZIP", of("lz", "archive", "application/x-lzip")),
     (0, b"\x89LZO\0\r\n\x1a\n", of("lzo", "archive", "application/x-lzop")),
-    (0, b"\x1f\x9d", of("Z", "archive", "application/x-compress")),
     (0, b"\x1f\xa0", of("Z", "archive", "application/x-compress")),
     (0, b"7z\xbc\xaf\x27\x1c", of("7z", "archive", "application/x-7z-compressed")),
     (0, b"Rar!\x1a\x07", of("rar", "archive", "application/vnd.rar")),
@@ -66,13 +62,8 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"EGGA", of("egg", "archive", "application/x-egg")),
     (0, b"ALZ\x01", of("alz", "archive", "application/x-alz")),
     (0, b"!<arch>\n", of("ar", "archive", "application/x-archive")),
-    (0, b"070701", of("cpio", "archive", "application/x-cpio")),
-    (0, b"070702", of("cpio", "archive", "application/x-cpio")),
-    (0, b"070707", of("cpio", "archive", "application/x-cpio")),
-    (0, b"\xc7\x71", of("cpio", "archive", "application/x-cpio")),
     (0, b"\xed\xab\xee\xdb", of("rpm", "archive", "application/x-rpm")),
     (0, b"\x78\x9f\x3e\x22", of("tnef", "archive", "application/ms-tnef")),
-    (0x8001, b"CD001", of("iso", "archive", "application/x-iso9660-image")),
     (0, b"vhdxfile", of("vhd", "archive", "application/x-vhdx")),
     (0, b"conectix", of("vhd", "archive", "application/x-vhd")),
     (0, b"ITSF\x03\0\0\0", of("chm", "executable", "application/vnd.ms-htmlhelp")),
@@ -140,6 +131,11 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
             add(*kind);
         }
     }
+    packed_stream(data).into_iter().for_each(&mut add);
+    disk_image(data).into_iter().for_each(&mut add);
+    if container::is_cpio(data) {
+        add(of("cpio", "archive", "application/x-cpio"));
+    }
     if is_tar(data) {
         add(TAR);
     }
@@ -201,13 +197,47 @@ fn is_exe_ms(data: &[u8]) -> bool {
         && header.is_some_and(|paragraphs| (1..0x1000).contains(&paragraphs))
 }
 
+/// Streams whose mark alone would say too little, or does not stand at the start.
+fn packed_stream(data: &[u8]) -> Option<FileType> {
+    let frame = container::behind_skipped(data);
+    if container::is_bzip2(data) {
+        Some(of("bz2", "archive", "application/x-bzip2"))
+    } else if container::is_compress(data) {
+        Some(of("Z", "archive", "application/x-compress"))
+    } else if let [0x1e..=0x28, 0xb5, 0x2f, 0xfd, ..] = frame {
+        // Below 0x28 are the formats before 0.8, which zstd still opens.
+        Some(of("zst", "archive", "application/zstd"))
+    } else if frame.starts_with(b"\x04\x22\x4d\x18") || frame.starts_with(b"\x02\x21\x4c\x18") {
+        Some(of("lz4", "archive", "application/x-lz4"))
+    } else if container::is_lzma(data) {
+        Some(of("lzma", "archive", "application/x-lzma"))
+    } else {
+        None
+    }
+}
+
+/// Images of disks, by what stands in their first descriptors or in their last 512 octets.
+fn disk_image(data: &[u8]) -> Option<FileType> {
+    const FOOTER_BYTES: usize = 512;
+    let footer = data.get(data.len().saturating_sub(FOOTER_BYTES)..).unwrap_or_default();
+    if footer.starts_with(b"conectix") {
+        Some(of("vhd", "archive", "application/x-vhd"))
+    } else if footer.starts_with(b"koly") && footer.len() == FOOTER_BYTES {
+        Some(of("dmg", "archive", "application/x-apple-diskimage"))
+    } else if container::is_iso(data) {
+        Some(of("iso", "archive", "application/x-iso9660-image"))
+    } else {
+        None
+    }
+}
+
 /// The header of a tar member adds up to the sum that it holds.
 fn is_tar(data: &[u8]) -> bool {
     let Some(header) = data.get(..512) else { return false };
     if header.first() == Some(&0) {
         return false;
     }
-    super::container::tar_checksum_fits(header)
+    container::tar_checksum_fits(header)
 }
 
 /// The end record of a zip near the end, whatever stands before the zip.
@@ -262,11 +292,16 @@ fn markup(start: &[u8]) -> Option<FileType> {
     }
     let lower = start.to_ascii_lowercase();
     let has = |mark: &[u8]| memmem::find(&lower, mark).is_some();
+    // The whole name: `<HeadingPairs>` stands in the XML of documents.
+    let has_tag = |mark: &[u8]| {
+        memmem::find_iter(&lower, mark)
+            .any(|at| lower.get(at + mark.len()).is_none_or(|next| !next.is_ascii_alphanumeric()))
+    };
     if has(b"<svg") && !has(b"<html") {
         Some(SVG)
     } else if has(b"<job") || has(b"<package><job") {
         Some(of("wsf", "script", "application/x-wsf"))
-    } else if has(b"<html") || has(b"<!doctype html") || has(b"<body") || has(b"<head") {
+    } else if has(b"<html") || has(b"<!doctype html") || has(b"<body") || has_tag(b"<head") {
         let hta = has(b"<hta:application");
         Some(if hta { of("hta", "script", "application/hta") } else { HTML })
     } else if has(b"<script") {
@@ -351,6 +386,11 @@ mod tests {
         }
         check(b"FWS\x05\0\0\x01\0", &["swf"]);
         check(b"BZh91AY&SY\x01\x02", &["bz2"]);
+        check(b"BZh91AY&SY all signs of this are of text", &["bz2", "txt"]);
+        check(b"\x1f\x9d\xff\x01\0", &[]);
+        let footer = |mark: &[u8]| [&[1; 600], mark, &[0; 512][..512 - mark.len()]].concat();
+        check(&footer(b"conectix"), &["vhd"]);
+        check(&footer(b"koly"), &["dmg"]);
     }
 
     #[test]

@@ -200,7 +200,7 @@ fn what_is_packed_and_not_unpacked_here_is_said() {
     for data in [
         "(This file must be converted with BinHex 4.0)\n\n:#R*:",
         "=ybegin line=128 size=1\n",
-        "]\0\0\u{10}\0",
+        "xar!\0\u{1c}",
     ] {
         let got = message(&format!("Content-Type: application/octet-stream\n\n{data}"));
         assert!(got.parts[0].flags.contains(&crate::mail::PartFlag::Unscannable), "{data:?}");

@@ -13,10 +13,11 @@ mod unpack;
 
 use bytes::Bytes;
 
-pub(super) use archive::tar_checksum_fits;
+pub(super) use archive::{is_cpio, is_iso, tar_checksum_fits};
 pub(super) use coded::is_mac_binary;
 pub(super) use document::is_cms;
 pub(super) use document::kinds::kind_of as document_kind;
+pub(super) use stream::{behind_skipped, is_bzip2, is_compress, is_lzma};
 
 use super::budget::Budget;
 use crate::mail::{DefectCode, FileType, PartFlag, PasswordSource};
@@ -193,8 +194,8 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
         }
         Container::Tar => archive::tar::open(ask, out),
         Container::Tnef => archive::tnef::open(ask, out),
-        Container::Gzip => stream::gzip::open(ask, out),
-        Container::Bzip2
+        Container::Gzip
+        | Container::Bzip2
         | Container::Xz
         | Container::Lzma
         | Container::Lzip
