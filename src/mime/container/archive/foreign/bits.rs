@@ -148,22 +148,30 @@ impl Code {
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) data: Vec<u8>,
+    /// What a match finds before the start: unpackers fill their window with it.
+    pub(super) before: u8,
 }
 
 impl History {
-    /// Repeats `length` octets from `distance` back. `None` if that is before the start.
-    pub(super) fn copy(&mut self, distance: usize, length: usize) -> Option<()> {
-        let from = self.data.len().checked_sub(distance).filter(|_| distance > 0)?;
-        if length <= distance {
-            self.data.extend_from_within(from..from + length);
+    /// Repeats `length` octets from `distance` back. `None` if that is nowhere.
+    pub(super) fn copy(&mut self, distance: usize, mut length: usize) -> Option<()> {
+        if distance == 0 {
+            return None;
+        }
+        if let Some(missing) = distance.checked_sub(self.data.len()) {
+            let count = missing.min(length);
+            self.data.extend(std::iter::repeat_n(self.before, count));
+            length -= count;
+        }
+        if length == 0 {
             return Some(());
         }
-        // It overlaps itself: what was just written is repeated, too.
-        let mut left = length;
-        while left > 0 {
-            let run = (self.data.len() - from).min(left);
+        let from = self.data.len().checked_sub(distance)?;
+        // It may overlap itself: what was just written is repeated, too.
+        while length > 0 {
+            let run = (self.data.len() - from).min(length);
             self.data.extend_from_within(from..from + run);
-            left -= run;
+            length -= run;
         }
         Some(())
     }

@@ -4,8 +4,14 @@
 //! nobody here knows. An archive may stand behind something else: a program that unpacks it, or junk.
 
 mod aes_cbc;
+mod arj;
 mod bits;
+mod cab;
 mod cursor;
+mod lha;
+mod lzh;
+mod lzx;
+mod old;
 mod rar;
 mod seven_zip;
 
@@ -25,6 +31,11 @@ pub(in crate::mime::container) fn open(container: Container, ask: Ask<'_>, opene
     match container {
         Container::SevenZip => seven_zip::open(ask, opened),
         Container::Rar => rar::open(ask, opened),
+        Container::Cab => cab::open(ask, opened),
+        Container::Arj => arj::open(ask, opened),
+        Container::Lha => lha::open(ask, opened),
+        Container::Ace => old::open_ace(ask, opened),
+        Container::Zoo => old::open_zoo(ask, opened),
         _ => opened.flag(PartFlag::Unscannable),
     }
 }

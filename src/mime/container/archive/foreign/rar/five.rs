@@ -45,7 +45,7 @@ impl Decoder {
         &mut self,
         packed: &[u8],
         size: usize,
-        solid: bool,
+        (solid, keep): (bool, bool),
         long: bool,
         budget: &mut Budget,
     ) -> Unpacked {
@@ -55,8 +55,13 @@ impl Decoder {
         let start = self.history.data.len();
         let mut filters = Vec::new();
         let run = self.run(packed, start, size, long, &mut filters, budget);
-        let made = self.history.data.get(start..).unwrap_or_default();
-        let mut data = made.get(..made.len().min(size)).unwrap_or_default().to_vec();
+        let mut data = if keep {
+            self.history.data.get(start..).unwrap_or_default().to_vec()
+        } else {
+            // Nothing solid follows: it need not be there twice.
+            std::mem::take(&mut self.history.data)
+        };
+        data.truncate(size);
         let mut odd = match run {
             Ok(()) => None,
             Err(Stop::Damaged) => Some(DefectCode::BadArchive),

@@ -68,7 +68,14 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     let mut from = 0;
     let mut any = false;
     for _ in 0..JOINED_MAX {
-        let Some(at) = find_magic(data, from, MAGIC) else { break };
+        let Some(at) = find_magic(data, from, MAGIC) else {
+            if !any {
+                // As before RAR 1.5, or damaged.
+                opened.note(DefectCode::BadArchive);
+                opened.flag(PartFlag::Unscannable);
+            }
+            break;
+        };
         let start = at + MAGIC.len();
         let mut keys = Keys::new(passwords);
         let files_max = budget.limits.archive_files_max;
@@ -190,10 +197,10 @@ impl Archive<'_, '_> {
         member: &mut Member,
     ) {
         let trusted = cipher.check.is_some();
-        let (three, five, chain) = (&mut self.three, &mut self.five, &mut self.chain);
+        let (three, five, chain) = (&mut self.three, &mut self.five, (self.chain, self.solid));
         let found = self.keys.find(cipher, self.budget, |aes, start, budget| {
             let plain = Bytes::from(decrypt(packed, aes(), start));
-            let unpacked = decode(entry, &plain, three, five, *chain, budget)?;
+            let unpacked = decode(entry, &plain, three, five, chain, budget)?;
             let fits = unpacked.odd.is_none() && sums_up(entry, &unpacked.data);
             (trusted || fits).then_some(unpacked)
         });
@@ -224,8 +231,14 @@ impl Archive<'_, '_> {
             member.data = packed;
             return;
         }
-        let decoded =
-            decode(entry, &packed, &mut self.three, &mut self.five, self.chain, self.budget);
+        let decoded = decode(
+            entry,
+            &packed,
+            &mut self.three,
+            &mut self.five,
+            (self.chain, self.solid),
+            self.budget,
+        );
         match decoded {
             Some(unpacked) => self.keep(entry, unpacked, member),
             None => {
@@ -263,13 +276,14 @@ fn decode(
     packed: &Bytes,
     three: &mut three::Decoder,
     five: &mut five::Decoder,
-    chain: bool,
+    (chain, keep): (bool, bool),
     budget: &mut Budget,
 ) -> Option<Unpacked> {
     let size = entry.size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
     if entry.method != Method::Stored && (entry.solid && !chain || entry.split_before) {
         return None;
     }
+    let solid = (entry.solid, keep);
     match entry.method {
         Method::Stored => {
             let mut data = packed.to_vec();
@@ -277,8 +291,8 @@ fn decode(
             let odd = budget.expand(data.len(), 0, packed.len()).err();
             Some(Unpacked { data, odd })
         }
-        Method::Three => Some(three.unpack(packed, size, entry.solid, budget)),
-        Method::Five { long } => Some(five.unpack(packed, size, entry.solid, long, budget)),
+        Method::Three => Some(three.unpack(packed, size, solid, budget)),
+        Method::Five { long } => Some(five.unpack(packed, size, solid, long, budget)),
         Method::Unknown => None,
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn list(
 ) -> Listing {
     let mut listing = Listing { end: start, damaged: true, ..Listing::default() };
     let mut cipher: Option<Cipher> = None;
+    let mut broken = false;
     while listing.entries.len() <= entries_max {
         let at = listing.end;
         if at >= data.len() {
@@ -45,7 +46,7 @@ pub(super) fn list(
             let packed = plain.get(16..).unwrap_or_default();
             let mut cipher = cipher.clone();
             cipher.start = iv;
-            let fits = |plain: &[u8]| read_block(plain).is_some();
+            let fits = |plain: &[u8]| read_block(plain).is_some_and(|block| block.sums_up);
             let Some(octets) = keys.header(&cipher, packed, length, fits, budget) else {
                 listing.headers_encrypted = true;
                 return listing;
@@ -55,6 +56,8 @@ pub(super) fn list(
             used = 16;
         }
         let Some(block) = read_block(plain) else { return listing };
+        // Some unpackers do not mind a wrong checksum.
+        broken |= !block.sums_up;
         let header_end =
             if cipher.is_some() { used + block.end.next_multiple_of(16) } else { block.end };
         let content = at.saturating_add(header_end);
@@ -74,7 +77,7 @@ pub(super) fn list(
             }
             ENCRYPTION => cipher = read_encryption(block.fields),
             END => {
-                listing.damaged = listing.entries.iter().any(|entry| entry.cut);
+                listing.damaged = broken || listing.entries.iter().any(|entry| entry.cut);
                 let mut cursor = Cursor::new(block.fields);
                 listing.volume |= number(&mut cursor).unwrap_or(0) & 1 != 0;
                 return listing;
@@ -93,6 +96,7 @@ struct Block<'a> {
     fields: &'a [u8],
     /// Octets of the header altogether.
     end: usize,
+    sums_up: bool,
 }
 
 /// A number of seven bits an octet, the lowest first.
@@ -124,17 +128,15 @@ fn read_block(data: &[u8]) -> Option<Block<'_>> {
     let sum = cursor.u32()?;
     let length = size(&mut cursor).filter(|size| *size > 0 && *size <= HEADER_BYTES_MAX)?;
     let summed_to = cursor.at().checked_add(length)?;
-    let is_whole = data.get(4..summed_to).is_some_and(|octets| crc32fast::hash(octets) == sum);
+    let sums_up = data.get(4..summed_to).is_some_and(|octets| crc32fast::hash(octets) == sum);
     let header = cursor.take(length)?;
-    if !is_whole {
-        return None;
-    }
     let mut fields = Cursor::new(header);
     let (kind, flags) = (number(&mut fields)?, number(&mut fields)?);
     let extra = if flags & HAS_EXTRA != 0 { size(&mut fields)? } else { 0 };
     let data = if flags & HAS_DATA != 0 { size(&mut fields)? } else { 0 };
     let fields = header.get(fields.at()..)?;
-    Some(Block { kind, flags, extra, data, fields, end: summed_to })
+    let is_known = (MAIN..=END).contains(&kind);
+    is_known.then_some(Block { kind, flags, extra, data, fields, end: summed_to, sums_up })
 }
 
 fn read_file(block: &Block<'_>) -> Option<Entry> {

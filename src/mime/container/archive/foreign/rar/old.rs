@@ -12,6 +12,7 @@ const END: u8 = 0x7b;
 const SPLIT_BEFORE: u16 = 1;
 const SPLIT_AFTER: u16 = 2;
 const PASSWORD: u16 = 4;
+const COMMENT: u16 = 8;
 const SOLID: u16 = 0x10;
 const FOLDER: u16 = 0xe0;
 const LARGE: u16 = 0x100;
@@ -30,12 +31,14 @@ pub(super) fn list(
 ) -> Listing {
     let mut listing = Listing { end: start, damaged: true, ..Listing::default() };
     let mut encrypted = false;
+    let mut broken = false;
     while listing.entries.len() <= entries_max {
         let at = listing.end;
         let mut plain = data.get(at..).unwrap_or_default();
         if plain.is_empty() {
             // Old archives have no end mark.
-            listing.damaged = listing.entries.iter().any(|entry| entry.cut) || at > data.len();
+            let cut = listing.entries.iter().any(|entry| entry.cut) || at > data.len();
+            listing.damaged = cut || broken;
             return listing;
         }
         let decrypted;
@@ -47,7 +50,7 @@ pub(super) fn list(
                 let mut cursor = Cursor::starting(plain, 5);
                 cursor.u16().map(|length| usize::from(length).max(7))
             };
-            let fits = |plain: &[u8]| Block::read(plain).is_some();
+            let fits = |plain: &[u8]| Block::read(plain).is_some_and(|block| block.sums_up);
             let Some(octets) = keys.header(&cipher, packed, length, fits, budget) else {
                 listing.headers_encrypted = true;
                 return listing;
@@ -56,6 +59,8 @@ pub(super) fn list(
             plain = &decrypted;
         }
         let Some(block) = Block::read(plain) else { return listing };
+        // A comment in a header is not summed up; anything else is damage, which some unpackers do not mind.
+        broken |= !block.sums_up && block.kind == FILE && block.flags & COMMENT == 0;
         let length = if encrypted {
             8 + block.header.len().next_multiple_of(16)
         } else {
@@ -78,7 +83,7 @@ pub(super) fn list(
                 }
             }
             END => {
-                listing.damaged = listing.entries.iter().any(|entry| entry.cut);
+                listing.damaged = broken || listing.entries.iter().any(|entry| entry.cut);
                 return listing;
             }
             _ => {}
@@ -92,6 +97,7 @@ struct Block<'a> {
     flags: u16,
     data: usize,
     header: &'a [u8],
+    sums_up: bool,
 }
 
 impl<'a> Block<'a> {
@@ -102,15 +108,8 @@ impl<'a> Block<'a> {
         let header = data.get(..usize::from(length).max(7))?;
         let content = if flags & HAS_DATA != 0 || kind == FILE { cursor.size()? } else { 0 };
         let sums_up = crc32fast::hash(header.get(2..)?) & 0xffff == u32::from(sum);
-        // Comments and old marks are not summed up whole; a file must be, or it is none.
         let is_known = (0x72..=END).contains(&kind);
-        let must_sum_up = matches!(kind, FILE | 0x7a);
-        (is_known && (sums_up || !must_sum_up)).then_some(Self {
-            kind,
-            flags,
-            data: content,
-            header,
-        })
+        is_known.then_some(Self { kind, flags, data: content, header, sums_up })
     }
 }
 
@@ -128,7 +127,7 @@ fn read_file(block: &Block<'_>) -> Option<Entry> {
         packed |= u64::from(cursor.u32()?) << 32;
         size |= u64::from(cursor.u32()?) << 32;
     }
-    let name = cursor.take(length)?;
+    let name = cursor.take(length).filter(|name| !name.is_empty())?;
     let salt = if block.flags & SALT != 0 { cursor.take(8) } else { None };
     let encrypted = block.flags & PASSWORD != 0;
     let mut entry = Entry {

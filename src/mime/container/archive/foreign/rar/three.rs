@@ -125,7 +125,7 @@ impl Decoder {
         &mut self,
         packed: &[u8],
         size: usize,
-        solid: bool,
+        (solid, keep): (bool, bool),
         budget: &mut Budget,
     ) -> Unpacked {
         if !solid {
@@ -142,8 +142,13 @@ impl Decoder {
         };
         let stopped = self.run(&mut run);
         let (start, filters) = (run.start, run.filters);
-        let made = self.history.data.get(start..).unwrap_or_default();
-        let mut data = made.get(..made.len().min(size)).unwrap_or_default().to_vec();
+        let mut data = if keep {
+            self.history.data.get(start..).unwrap_or_default().to_vec()
+        } else {
+            // Nothing solid follows: it need not be there twice.
+            std::mem::take(&mut self.history.data)
+        };
+        data.truncate(size);
         let mut odd = match stopped {
             Ok(()) if data.len() < size => Some(DefectCode::BadArchive),
             Ok(()) => None,
@@ -237,12 +242,18 @@ impl Decoder {
 
     /// Unpacks up to the end of the block, or of the file: then `None`.
     fn block(&mut self, tables: &Tables, run: &mut Run<'_, '_>) -> Result<Option<Next>, Stop> {
-        while run.made(&self.history) < run.size {
+        loop {
             run.pay(&self.history, false)?;
-            if run.bits.is_over() {
-                return Err(Stop::Damaged);
+            // Behind the last octet there is still the mark that tells a solid file which tables to use.
+            let done = run.made(&self.history) >= run.size;
+            let symbol = tables.literals.read(&mut run.bits).filter(|_| !run.bits.is_over());
+            match symbol {
+                None if done => return Ok(None),
+                None => return Err(Stop::Damaged),
+                Some(symbol) if done && !matches!(symbol, 256 | 257) => return Ok(None),
+                Some(_) => {}
             }
-            let symbol = tables.literals.read(&mut run.bits).ok_or(Stop::Damaged)?;
+            let symbol = symbol.unwrap_or(0);
             match symbol {
                 256 => {
                     if run.bits.read(1) == 1 {
@@ -267,7 +278,6 @@ impl Decoder {
                 symbol => self.symbol(symbol, tables, &mut run.bits).ok_or(Stop::Damaged)?,
             }
         }
-        Ok(None)
     }
 
     /// Unpacks what one symbol stands for.

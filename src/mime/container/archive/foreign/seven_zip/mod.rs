@@ -36,7 +36,7 @@ const KEYS_MAX: usize = 16;
 
 pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     let Ask { data, passwords, budget, .. } = ask;
-    let mut from = 0;
+    let (mut from, mut any) = (0, false);
     for _ in 0..JOINED_MAX {
         let Some(at) = find_magic(data, from, MAGIC) else { break };
         let archive = data.slice(at..);
@@ -44,10 +44,15 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
             from = at + 1;
             continue;
         };
+        any = true;
         let end = start.at.saturating_add(start.size);
         let mut keys = Keys::new(passwords);
         Archive { data: archive, keys: &mut keys, budget, opened }.open(&start);
         from = at.saturating_add(end).max(at + 1);
+    }
+    if !any {
+        opened.note(DefectCode::BadArchive);
+        opened.flag(PartFlag::Unscannable);
     }
 }
 
