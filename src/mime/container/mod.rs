@@ -12,7 +12,7 @@ mod unpack;
 
 use bytes::Bytes;
 
-pub(super) use archive::tar_checksum_fits;
+pub(super) use archive::{embedded, short_signature, tar_checksum_fits};
 
 use super::budget::Budget;
 use crate::mail::{DefectCode, FileType, PartFlag, PasswordSource};

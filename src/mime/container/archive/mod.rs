@@ -6,6 +6,7 @@ pub(super) mod tnef;
 pub(super) mod zip;
 
 pub(super) use foreign::open as open_foreign;
+pub(in crate::mime) use foreign::{embedded, short_signature};
 pub(in crate::mime) use tar::checksum_fits as tar_checksum_fits;
 
 use super::{Ask, Container, Member, Opened, name_text, u16_at, u32_at};

@@ -25,29 +25,43 @@ const FOLDER: u8 = 3;
 const PASSWORDS_MAX: usize = 8;
 
 pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
-    const HITS_MAX: usize = 1000;
     let Ask { data, passwords, budget, .. } = ask;
+    let Some((at, header)) = find_first(data) else {
+        opened.note(DefectCode::BadArchive);
+        opened.flag(PartFlag::Unscannable);
+        return;
+    };
+    let at = if header.kind == MAIN {
+        header.end
+    } else {
+        // The main header is cut off or broken; the files are there.
+        opened.note(DefectCode::BadArchive);
+        at
+    };
+    list(data, at, passwords, budget, opened);
+}
+
+/// The first header that is whole.
+pub(super) fn find_first(data: &[u8]) -> Option<(usize, Header)> {
+    const HITS_MAX: usize = 1000;
     let mut from = 0;
     for _ in 0..HITS_MAX {
-        let Some(at) = find_magic(data, from, MAGIC) else { break };
-        from = at + 1;
-        match Header::read(data, at) {
-            Read::File(header) if header.kind == MAIN => {
-                let next = header.end;
-                list(data, next, passwords, budget, opened);
-                return;
-            }
-            Read::File(_) => {
-                // The main header is cut off or broken; the files are there.
-                opened.note(DefectCode::BadArchive);
-                list(data, at, passwords, budget, opened);
-                return;
-            }
-            Read::End | Read::Nothing => {}
+        let at = find_magic(data, from, MAGIC)?;
+        if let Read::File(header) = Header::read(data, at) {
+            return Some((at, header));
         }
+        from = at + 1;
     }
-    opened.note(DefectCode::BadArchive);
-    opened.flag(PartFlag::Unscannable);
+    None
+}
+
+/// True if a header begins here, whole or not.
+pub(super) fn is_header(data: &[u8]) -> bool {
+    const FIELDS_BYTES: u16 = 30;
+    let mut cursor = Cursor::new(data);
+    let magic = cursor.take(MAGIC.len()) == Some(MAGIC);
+    let (length, fields) = (cursor.u16().unwrap_or(0), cursor.octet().map_or(0, u16::from));
+    magic && usize::from(length) <= HEADER_BYTES_MAX && fields >= FIELDS_BYTES && fields < length
 }
 
 fn list(
@@ -105,7 +119,7 @@ enum Read {
 }
 
 #[derive(Debug)]
-struct Header {
+pub(super) struct Header {
     flags: u8,
     method: u8,
     kind: u8,

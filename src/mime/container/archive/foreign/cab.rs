@@ -26,10 +26,8 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
         return;
     }
     let (mut from, mut any) = (0, false);
-    for _ in 0..JOINED_MAX * 8 {
-        let Some(at) = find_magic(data, from, MAGIC) else { break };
-        from = at + 1;
-        let Some(cabinet) = Cabinet::read(data.get(at..).unwrap_or_default()) else { continue };
+    for _ in 0..JOINED_MAX {
+        let Some((at, cabinet)) = find_first(data, from) else { break };
         any = true;
         from = at.saturating_add(cabinet.length.max(1));
         if !open_cabinet(&data.slice(at..), &cabinet, budget, opened) {
@@ -45,8 +43,21 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     }
 }
 
+/// The first cabinet from `from` on.
+pub(super) fn find_first(data: &[u8], mut from: usize) -> Option<(usize, Cabinet)> {
+    const HITS_MAX: usize = 1000;
+    for _ in 0..HITS_MAX {
+        let at = find_magic(data, from, MAGIC)?;
+        if let Some(cabinet) = Cabinet::read(data.get(at..)?) {
+            return Some((at, cabinet));
+        }
+        from = at + 1;
+    }
+    None
+}
+
 #[derive(Debug, Default)]
-struct Cabinet {
+pub(super) struct Cabinet {
     length: usize,
     folders: Vec<Folder>,
     files: Vec<File>,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::lzh::{Method, unpack};
-use super::{Ask, Cursor, Member, Opened, find_magic, mark_unscannable, name_text};
+use super::{Ask, Cursor, Member, Opened, find_where, mark_unscannable, name_text};
 use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::Budget;
 
@@ -40,20 +40,21 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
 }
 
 /// The first header: at the start, or behind a program.
-fn find_first(data: &[u8]) -> Option<usize> {
-    const HITS_MAX: usize = 1000;
-    let mut from = 0;
-    for _ in 0..HITS_MAX {
-        let hit = find_magic(data, from, b"-l")?;
-        let at = hit.checked_sub(2);
-        if let Some(at) =
-            at.filter(|at| Header::read(data.get(*at..).unwrap_or_default()).is_some())
-        {
-            return Some(at);
-        }
-        from = hit + 1;
-    }
-    None
+pub(super) fn find_first(data: &[u8]) -> Option<usize> {
+    const METHOD_AT: usize = 2;
+    let fits = |hit: usize| {
+        let rest = hit.checked_sub(METHOD_AT).and_then(|at| data.get(at..));
+        rest.is_some_and(|rest| Header::read(rest).is_some())
+    };
+    Some(find_where(data, b"-l", fits)? - METHOD_AT)
+}
+
+/// True if a header begins here, whole or not.
+pub(super) fn is_header(data: &[u8]) -> bool {
+    const LEVEL_AT: usize = 20;
+    let method = data.get(2..7).unwrap_or_default();
+    let is_method = matches!(method, [b'-', b'l' | b'p', b'h' | b'z' | b'm', _, b'-']);
+    is_method && data.get(LEVEL_AT).is_some_and(|level| *level <= 3)
 }
 
 /// One member's header.

@@ -7,12 +7,24 @@ use super::{Ask, Cursor, Member, Opened, find_magic, mark_encrypted, mark_unscan
 use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::Budget;
 
+/// What stands in the first header of ace, and in that of zoo.
+pub(super) const ACE: &[u8] = b"**ACE**";
+pub(super) const ZOO: &[u8] = b"\xdc\xa7\xc4\xfd";
+
+/// True if the first header of an ARC begins here: a mark, a method, and the name of a file as DOS had them.
+pub(super) fn is_arc(data: &[u8]) -> bool {
+    const NAME_BYTES: usize = 13;
+    let Some([0x1a, 1..=9, name @ ..]) = data.get(..2 + NAME_BYTES) else { return false };
+    let mut parts = name.splitn(2, |octet| *octet == 0);
+    let name = parts.next().unwrap_or_default();
+    parts.next().is_some() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+}
+
 pub(in crate::mime::container) fn open_ace(ask: Ask<'_>, opened: &mut Opened) {
-    const MARK: &[u8] = b"**ACE**";
     /// The mark stands behind sum, length, kind and flags of the first header.
     const MARK_AT: usize = 7;
     let Ask { data, passwords, budget, .. } = ask;
-    let hit = find_magic(data, 0, MARK).and_then(|hit| hit.checked_sub(MARK_AT));
+    let hit = find_magic(data, 0, ACE).and_then(|hit| hit.checked_sub(MARK_AT));
     let Some(mut at) = hit else {
         opened.note(DefectCode::BadArchive);
         opened.flag(PartFlag::Unscannable);
@@ -130,13 +142,12 @@ fn push(member: Member, budget: &mut Budget, opened: &mut Opened) -> bool {
 
 pub(in crate::mime::container) fn open_zoo(ask: Ask<'_>, opened: &mut Opened) {
     /// Behind twenty octets of text.
-    const MARK: &[u8] = b"\xdc\xa7\xc4\xfd";
     const MARK_AT: usize = 20;
     let Ask { data, passwords, budget, .. } = ask;
     if !passwords.is_empty() {
         return;
     }
-    let first = find_magic(data, 0, MARK).and_then(|hit| hit.checked_sub(MARK_AT));
+    let first = find_magic(data, 0, ZOO).and_then(|hit| hit.checked_sub(MARK_AT));
     let start = first.and_then(|first| Cursor::starting(data, first + MARK_AT + 4).size());
     let (Some(first), Some(start)) = (first, start) else {
         opened.note(DefectCode::BadArchive);

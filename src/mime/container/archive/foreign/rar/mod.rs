@@ -10,7 +10,8 @@ mod three;
 use bytes::Bytes;
 
 use super::{
-    Ask, JOINED_MAX, Member, Opened, find_magic, mark_encrypted, mark_unscannable, name_text,
+    Ask, JOINED_MAX, Member, Opened, find_magic, find_where, mark_encrypted, mark_unscannable,
+    name_text,
 };
 use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::Budget;
@@ -119,6 +120,22 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
             }
         }
     }
+}
+
+/// The first signature that a first header follows.
+pub(super) fn find_first(data: &[u8]) -> Option<usize> {
+    find_where(data, MAGIC, |at| {
+        let rest = data.get(at + MAGIC.len()..).unwrap_or_default();
+        match rest {
+            [0, _, _, kind, ..] => (0x72..=0x7b).contains(kind),
+            // Sum, length in one to three octets, kind.
+            [1, 0, _, _, _, _, length @ ..] => {
+                let kind = length.iter().take(3).position(|octet| *octet < 0x80);
+                kind.and_then(|at| length.get(at + 1)).is_some_and(|kind| matches!(kind, 1 | 4))
+            }
+            _ => false,
+        }
+    })
 }
 
 struct Archive<'a, 'b> {

@@ -4,6 +4,7 @@ use std::io::{Cursor as Reader, Read as _};
 
 use ppmd_rust::Ppmd7aDecoder;
 
+use super::super::ask_for_model;
 use super::super::bits::{Bits, Code, History};
 use super::filters::{Filter, Kind, apply};
 use super::five::read_short_lengths;
@@ -21,9 +22,8 @@ const TOTAL: usize = LITERALS + DISTANCES + LOW_DISTANCES + REPEATS;
 const FILTERS_MAX: usize = 8192;
 const PROGRAMS_MAX: usize = 1024;
 
-/// Memory that a file may make PPMd reserve, and models made for one archive.
+/// Memory that a file may make PPMd reserve.
 const PPMD_MEGABYTES_MAX: u32 = 64;
-const MODELS_MAX: usize = 64;
 
 /// Base of each length, and the bits that are added to it.
 const LENGTH_BITS: [(usize, u32); REPEATS] = [
@@ -99,7 +99,6 @@ pub(super) struct Decoder {
     escape: u8,
     programs: Vec<Program>,
     last_program: usize,
-    models: usize,
 }
 
 /// Why unpacking stopped.
@@ -129,7 +128,7 @@ impl Decoder {
         budget: &mut Budget,
     ) -> Unpacked {
         if !solid {
-            *self = Self { models: self.models, ..Self::default() };
+            *self = Self::default();
         }
         let mut run = Run {
             start: self.history.data.len(),
@@ -163,7 +162,7 @@ impl Decoder {
             odd = odd.or(Some(DefectCode::UnscannableMember));
         }
         if odd.is_some() {
-            *self = Self { models: self.models, ..Self::default() };
+            *self = Self::default();
         }
         Unpacked { data, odd }
     }
@@ -410,11 +409,11 @@ impl Decoder {
         if order > 16 {
             order = 16 + (order - 16) * 3;
         }
-        self.models += 1;
         // A model that goes on from the block before would have to be kept.
-        if megabytes == 0 || megabytes > PPMD_MEGABYTES_MAX || self.models > MODELS_MAX {
+        if megabytes == 0 || megabytes > PPMD_MEGABYTES_MAX {
             return Err(Stop::Unknown);
         }
+        ask_for_model(megabytes << 20, run.budget).map_err(Stop::Limit)?;
         let rest = bits.data().get(bits.octets()..).unwrap_or_default();
         let from = bits.octets();
         let mut model = Ppmd7aDecoder::new(Reader::new(rest), order, megabytes << 20)

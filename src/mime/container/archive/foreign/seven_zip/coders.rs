@@ -12,13 +12,14 @@ use ppmd_rust::Ppmd7Decoder;
 use sha2::{Digest as _, Sha256};
 
 use super::super::aes_cbc::{Cipher, Decrypting};
+use super::super::ask_for_model;
 use super::header::{Coder, Folder, last_coder};
 use crate::mail::DefectCode;
 use crate::mime::budget::Budget;
 
 pub(super) const AES: u64 = 0x06f1_0701;
 
-pub(super) const PPMD: u64 = 0x03_0401;
+const PPMD: u64 = 0x03_0401;
 
 /// Memory that a folder may make PPMd reserve, all of which is touched: 7-Zip takes 16 MiB, at its higher level 64.
 const PPMD_BYTES_MAX: u32 = 64 << 20;
@@ -36,7 +37,7 @@ pub(super) fn reader<'a>(
     folder: &Folder,
     packed: &[&'a [u8]],
     key: Option<[u8; 32]>,
-    budget: &Budget,
+    budget: &mut Budget,
 ) -> Result<Reader<'a>, DefectCode> {
     const UNKNOWN: DefectCode = DefectCode::UnscannableMember;
     let last = last_coder(folder).ok_or(UNKNOWN)?;
@@ -72,7 +73,7 @@ pub(super) fn reader<'a>(
                 sources.push(source.ok_or(UNKNOWN)?);
             }
             let size = folder.sizes.get(index).copied().ok_or(UNKNOWN)?;
-            let reader = decoder(coder, sources, size, key)?;
+            let reader = decoder(coder, sources, size, key, budget)?;
             if let (Some(place), Some(is)) = (made.get_mut(index), done.get_mut(index)) {
                 *place = Some(Box::new(reader.take(size)));
                 *is = true;
@@ -107,6 +108,7 @@ fn decoder<'a>(
     mut sources: Vec<Reader<'a>>,
     size: u64,
     key: Option<[u8; 32]>,
+    budget: &mut Budget,
 ) -> Result<Reader<'a>, DefectCode> {
     const BAD: DefectCode = DefectCode::BadArchive;
     let properties = &coder.properties;
@@ -137,6 +139,7 @@ fn decoder<'a>(
             if memory > PPMD_BYTES_MAX {
                 return Err(DefectCode::UnscannableMember);
             }
+            ask_for_model(memory, budget)?;
             let order = u32::from(first.ok_or(BAD)?);
             Box::new(Ppmd7Decoder::new(source, order, memory).map_err(|_| BAD)?)
         }

@@ -8,13 +8,14 @@ use std::io::Read;
 use bytes::Bytes;
 
 use super::{
-    Ask, Cursor, JOINED_MAX, Member, Opened, find_magic, mark_encrypted, mark_unscannable,
+    Ask, Cursor, JOINED_MAX, Member, Opened, find_magic, find_where, mark_encrypted,
+    mark_unscannable,
 };
 use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::{Budget, STEP_BYTES};
 use crate::mime::container::Password;
 use crate::mime::container::unpack::drain;
-use coders::{AES, PPMD, Salted, reader};
+use coders::{AES, Salted, reader};
 use header::{File, Folder, Streams};
 
 const MAGIC: &[u8] = b"7z\xbc\xaf\x27\x1c";
@@ -54,6 +55,13 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
         opened.note(DefectCode::BadArchive);
         opened.flag(PartFlag::Unscannable);
     }
+}
+
+/// The first archive whose first header is whole.
+pub(super) fn find_first(data: &[u8]) -> Option<usize> {
+    find_where(data, MAGIC, |at| {
+        data.get(at..).is_some_and(|archive| Start::read(archive, false).is_some())
+    })
 }
 
 /// Where the header is that lists everything.
@@ -149,9 +157,6 @@ impl<'a> Keys<'a> {
 }
 
 const UNKNOWN: DefectCode = DefectCode::UnscannableMember;
-
-/// Folders of one archive that PPMd packed: each costs the memory it asks for, and the time to clear it.
-const PPMD_FOLDERS_MAX: usize = 64;
 
 struct Archive<'a, 'b> {
     data: Bytes,
@@ -252,14 +257,11 @@ impl Archive<'_, '_> {
         let mut packed = packed.into_iter();
         let data = self.data.clone();
         let mut place = Place::of(&streams);
-        let mut ppmd = 0;
         for folder in &streams.folders {
             let octets = place.next(&data, &streams, folder);
-            ppmd += usize::from(folder.coders.iter().any(|coder| coder.method == PPMD));
-            let known = if ppmd > PPMD_FOLDERS_MAX { Err(UNKNOWN) } else { Ok(()) };
             let files = folder.files.iter().map(|file| (*file, packed.next()));
             let files: Vec<_> = files.take(self.budget.limits.archive_files_max + 1).collect();
-            if !self.unpack(folder, &octets, files, by_password, known) {
+            if !self.unpack(folder, &octets, files, by_password) {
                 return;
             }
         }
@@ -301,7 +303,6 @@ impl Archive<'_, '_> {
         packed: &[&[u8]],
         files: Vec<((u64, Option<u32>), Option<File>)>,
         mut by_password: Option<usize>,
-        known: Result<(), DefectCode>,
     ) -> bool {
         let needs_password = folder.coders.iter().any(|coder| coder.method == AES);
         if self.is_second() && !needs_password && by_password.is_none() {
@@ -316,10 +317,10 @@ impl Archive<'_, '_> {
                 (by_password, key) = (Some(index), Some(found));
             }
         }
-        let mut decoder = match (known, needs_password && key.is_none()) {
-            (Err(code), _) => Err(code),
-            (_, true) => Err(DefectCode::Encrypted),
-            _ => reader(folder, packed, key, self.budget),
+        let mut decoder = if needs_password && key.is_none() {
+            Err(DefectCode::Encrypted)
+        } else {
+            reader(folder, packed, key, self.budget)
         };
         let packed = packed.iter().map(|octets| octets.len()).sum();
         for ((size, crc), file) in files {
