@@ -308,7 +308,7 @@ mod tests {
         check(b"\x01\x02Rar!\x1a\x07 is the signature", &[]);
         check(b"\x1c\x59-lh5-.............\x01....", &["lha"]);
         check(b"\x60\xea\x28\0\x22\x0b", &["arj"]);
-        check(b"\x60\xea\xff\xff\x22\x0b", &[]);
+        check(b"\x60\xea\xff\xff\x22\x01", &[]);
         check(b"\x1a\x08README.TXT\0\0\0......", &["arc"]);
     }
 

@@ -173,6 +173,9 @@ fn open_cabinet(data: &Bytes, cabinet: &Cabinet, budget: &mut Budget, opened: &m
             }
             _ => Some(DefectCode::BadArchive),
         };
+        if let Some(code) = unpacked.filter(|code| *code != DefectCode::UnscannableMember) {
+            opened.note(code);
+        }
         if unpacked == Some(DefectCode::UnscannableMember) && member.data.is_empty() {
             member.odd.clear();
             mark_unscannable(&mut member, opened);

@@ -13,7 +13,13 @@ mod lzh;
 mod lzx;
 mod old;
 mod rar;
+#[cfg(test)]
+mod samples;
 mod seven_zip;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod written;
 
 use memchr::memmem;
 

@@ -89,6 +89,8 @@ pub(super) fn list(
             _ => {}
         }
     }
+    // More files than the limits allow, which is said by who counts them.
+    listing.damaged = broken;
     listing
 }
 
