@@ -112,10 +112,6 @@ impl Code {
         code
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.symbols.is_empty()
-    }
-
     fn look_up(&self, peeked: u32) -> Option<(u16, u32)> {
         for (length, (first, end, place)) in (1_u32..).zip(&self.rows) {
             if peeked >= *first && peeked < *end {

@@ -125,7 +125,7 @@ impl Lzx {
                 *recent = usize::try_from(u32::from_le_bytes(octets)).ok()?;
             }
             bits.go_to(at + 12);
-            self.pad = self.left % 2 != 0;
+            self.pad = !self.left.is_multiple_of(2);
             return Some(());
         }
         if self.kind == Kind::Aligned {

@@ -35,6 +35,7 @@ const SEARCH_BYTES: usize = 2 << 20;
 const JOINED_MAX: usize = 8;
 
 pub(in crate::mime::container) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only these come here")]
     match container {
         Container::SevenZip => seven_zip::open(ask, opened),
         Container::Rar => rar::open(ask, opened),

@@ -219,7 +219,7 @@ fn limits_are_passed_only_above_their_own_value() {
 fn a_bomb_stops_at_the_ratio() {
     // Deflate of zeros in one MSZIP block after the other: each is 32 KiB of a hundred octets.
     let blocks: Vec<Vec<u8>> = (0..600).map(|_| written::mszip_zeros()).collect();
-    let data = written::cab(1, &[("zeros", 600 * 32 << 10)], &blocks);
+    let data = written::cab(1, &[("zeros", 600 * (32 << 10))], &blocks);
     let opened = opened(Container::Cab, &data);
     assert_eq!(opened.members[0].odd, [DefectCode::TooHighRatio]);
     assert!(opened.members[0].data.len() <= 64 << 10);
@@ -288,8 +288,8 @@ fn zoo_and_ace_are_listed_and_what_is_stored_is_given() {
 
 #[test]
 fn a_deadline_ends_the_search_for_a_password() {
-    let mut limits = Limits::default();
-    limits.deadline = Some(std::time::Instant::now());
+    let now = std::time::Instant::now();
+    let limits = Limits { deadline: Some(now), ..Limits::default() };
     let mut budget = Budget::new(&limits);
     let passwords = [Password { octets: b"secret".to_vec(), source: PasswordSource::Body }];
     for (container, sample) in
@@ -316,7 +316,7 @@ proptest! {
             data[at] = *octet;
         }
         data.truncate(cut.max(8));
-        kind::detect(&data);
+        let _ = kind::detect(&data);
         if secret && container == Container::Arj {
             opened_with(container, &data, &["secret"]);
         } else {

@@ -77,9 +77,8 @@ pub(super) fn packed_by_rar3(literals: &[u8], pairs: &[u8]) -> Vec<u8> {
     while bits.len() % 8 != 0 {
         bits.push('0');
     }
-    (0..bits.len() / 8)
-        .map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap())
-        .collect()
+    let octet = |bits: &[u8]| bits.iter().fold(0, |octet, bit| octet << 1 | (bit - b'0'));
+    bits.as_bytes().chunks(8).map(octet).collect()
 }
 
 /// A block of a cabinet: no sum, sizes, octets.

@@ -182,7 +182,7 @@ impl Predictor {
         for (sum, other) in self.errors.iter_mut().zip(others) {
             *sum = sum.saturating_add((error + other).unsigned_abs());
         }
-        if self.count % 32 == 0 {
+        if self.count.is_multiple_of(32) {
             self.learn();
         }
         self.count = self.count.wrapping_add(1);

@@ -36,6 +36,9 @@ pub(super) struct Coder {
     pub(super) properties: Vec<u8>,
 }
 
+/// Size and checksum of one file in a folder.
+pub(super) type Content = (u64, Option<u32>);
+
 /// Files packed together.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
@@ -48,8 +51,7 @@ pub(super) struct Folder {
     /// What each coder makes.
     pub(super) sizes: Vec<u64>,
     pub(super) crc: Option<u32>,
-    /// Size and checksum of each file in it.
-    pub(super) files: Vec<(u64, Option<u32>)>,
+    pub(super) files: Vec<Content>,
 }
 
 /// What is packed where.

@@ -16,7 +16,7 @@ use crate::mime::budget::{Budget, STEP_BYTES};
 use crate::mime::container::Password;
 use crate::mime::container::unpack::drain;
 use coders::{AES, Salted, reader};
-use header::{File, Folder, Streams};
+use header::{Content, File, Folder, Streams};
 
 const MAGIC: &[u8] = b"7z\xbc\xaf\x27\x1c";
 
@@ -301,7 +301,7 @@ impl Archive<'_, '_> {
         &mut self,
         folder: &Folder,
         packed: &[&[u8]],
-        files: Vec<((u64, Option<u32>), Option<File>)>,
+        files: Vec<(Content, Option<File>)>,
         mut by_password: Option<usize>,
     ) -> bool {
         let needs_password = folder.coders.iter().any(|coder| coder.method == AES);
