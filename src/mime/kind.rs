@@ -51,12 +51,11 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"\x1f\xa0", of("Z", "archive", "application/x-compress")),
     (0, b"7z\xbc\xaf\x27\x1c", of("7z", "archive", "application/x-7z-compressed")),
     (0, b"Rar!\x1a\x07", of("rar", "archive", "application/vnd.rar")),
-    (0, b"MSCF", of("cab", "archive", "application/vnd.ms-cab-compressed")),
+    (0, b"RE\x7e\x5e", of("rar", "archive", "application/vnd.rar")),
+    (0, b"MSCF\0\0\0\0", of("cab", "archive", "application/vnd.ms-cab-compressed")),
     (0, b"ISc(", of("cab", "archive", "application/x-installshield")),
-    (0, b"\x60\xea", of("arj", "archive", "application/x-arj")),
     (7, b"**ACE**", of("ace", "archive", "application/x-ace-compressed")),
     (0, b"ZOO ", of("zoo", "archive", "application/x-zoo")),
-    (2, b"-lh", of("lha", "archive", "application/x-lha")),
     (0, b"MSWIM\0", of("wim", "archive", "application/x-ms-wim")),
     (0, b"xar!", of("xar", "archive", "application/x-xar")),
     (0, b"EGGA", of("egg", "archive", "application/x-egg")),
@@ -97,6 +96,18 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"SQLite format 3\0", of("sqlite", "data", "application/vnd.sqlite3")),
     (0, b"-----BEGIN PGP", of("pgp.asc", "data", "application/pgp-encrypted")),
     (0, b"!BDN", of("pst", "data", "application/vnd.ms-outlook-pst")),
+];
+
+/// Archives that are no matter of a few octets at a fixed place.
+static SEARCHED: &[FileType] = &[
+    of("7z", "archive", "application/x-7z-compressed"),
+    of("rar", "archive", "application/vnd.rar"),
+    of("cab", "archive", "application/vnd.ms-cab-compressed"),
+    of("arj", "archive", "application/x-arj"),
+    of("lha", "archive", "application/x-lha"),
+    of("ace", "archive", "application/x-ace-compressed"),
+    of("zoo", "archive", "application/x-zoo"),
+    of("arc", "archive", "application/x-arc"),
 ];
 
 /// Types of `data`, the most telling first; several for polyglots; empty if nothing is known.
@@ -144,6 +155,14 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     }
     if super::container::is_cms(data) {
         add(CMS);
+    }
+    if !text {
+        let is_program = is_exe_ms(data) || data.starts_with(b"\x7fELF");
+        let found = super::container::embedded(data, is_program);
+        let first = super::container::short_signature(data);
+        for short in first.into_iter().chain(found) {
+            SEARCHED.iter().filter(|kind| kind.short == short).copied().for_each(&mut add);
+        }
     }
     if !text && has_zip_end(data) {
         add(ZIP);
@@ -377,6 +396,13 @@ mod tests {
         check(b"PK\x03\x04\x14\0", &["zip"]);
         check(b"[InternetShortcut]\r\nURL=http://a.b/\r\n", &["url", "txt"]);
         check(b"GIF89a\0PK\x03\x04\0PK\x05\x06", &["gif", "zip"]);
+        check(b"GIF89a\0Rar!\x1a\x07\0\xcf\x90\x73\0", &["gif", "rar"]);
+        check(b"GIF89a\0Rar!\x1a\x07\x01\0....\x0a\x01", &["gif", "rar"]);
+        check(b"\x01\x02Rar!\x1a\x07 is the signature", &[]);
+        check(b"\x1c\x59-lh5-.............\x01....", &["lha"]);
+        check(b"\x60\xea\x28\0\x22\x0b", &["arj"]);
+        check(b"\x60\xea\xff\xff\x22\x01", &[]);
+        check(b"\x1a\x08README.TXT\0\0\0......", &["arc"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod unpack;
 
 use bytes::Bytes;
 
-pub(super) use archive::{is_cpio, is_iso, tar_checksum_fits};
+pub(super) use archive::{embedded, is_cpio, is_iso, short_signature, tar_checksum_fits};
 pub(super) use coded::is_mac_binary;
 pub(super) use document::is_cms;
 pub(super) use document::kinds::kind_of as document_kind;

@@ -2,6 +2,7 @@
 
 mod ar;
 mod cpio;
+mod foreign;
 mod iso;
 mod rpm;
 mod sparse;
@@ -10,11 +11,12 @@ pub(super) mod tnef;
 pub(super) mod zip;
 
 pub(in crate::mime) use cpio::begins as is_cpio;
+pub(super) use foreign::open as open_foreign;
+pub(in crate::mime) use foreign::{embedded, short_signature};
 pub(in crate::mime) use iso::begins as is_iso;
 pub(in crate::mime) use tar::checksum_fits as tar_checksum_fits;
 
 use super::{Ask, Budget, Container, Member, Opened, name_text, u16_at, u32_at};
-use crate::mail::PartFlag;
 
 /// Archives that pack nothing: cpio, ar, rpm, disk images.
 pub(super) fn open_plain(container: Container, ask: Ask<'_>, opened: &mut Opened) {
@@ -34,9 +36,4 @@ fn keep(member: Member, budget: &mut Budget, opened: &mut Opened) -> bool {
     let before = opened.members.len();
     opened.stored(member, budget);
     opened.members.len() > before
-}
-
-/// Archives in formats of other systems: 7z, rar, cab, arj, lha, ace, zoo.
-pub(super) fn open_foreign(_container: Container, _ask: Ask<'_>, opened: &mut Opened) {
-    opened.flag(PartFlag::Unscannable);
 }
