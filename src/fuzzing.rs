@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 
 use crate::filters::headers::{Checks, Table, TableKind};
-use crate::filters::{Mail, RuleFile, attachments::Attachments, lists::Lists, spam, virus};
+use crate::filters::{
+    Mail, RuleFile, attachments::Attachments, defects::Defects, lists::Lists, spam, virus,
+};
 use crate::mail::{Client, Envelope};
 pub use crate::mime::fuzzing::{
     container, header, holds_together, message, multipart, name, page, small_limits, transfer, zip,
 };
 use crate::smtp::body::{self, BodyReader, Finished};
-use crate::smtp::session::{Extensions, Rules, Session, Step};
+use crate::smtp::session::{Rules, Session, Step};
 use crate::smtp::{Reply, command, reply, xforward};
 
 /// Cuts the input in two: rules before the first NUL, what they are tried on behind it.
@@ -64,11 +66,13 @@ pub fn rule_files(octets: &[u8]) {
     let (attachments, _) = Attachments::load(&file, &[]);
     let _ = attachments.run_examples();
     let day = jiff::civil::Date::constant(2026, 1, 1);
+    let (defects, _) = Defects::load(&file);
     let (lists, _) = Lists::load(&file, &[], day);
     let message = decoded(octets);
     let envelope = Envelope::default();
     let mail = Mail { envelope: &envelope, message: &message, internal: false };
     let _ = lists.find(&mail);
+    let _ = defects.inspect(&message.defects);
     let (scanner, _) = virus::Builtin::build("a", &file);
     let _ = scanner.scan(&message);
 }
@@ -108,9 +112,7 @@ pub fn smtp_commands(octets: &[u8]) {
         Rules {
             lmtp: octets.first().is_some_and(|octet| octet % 2 == 1),
             xforward: true,
-            message_bytes_max: 1 << 20,
-            recipients_max: 5,
-            extensions: Extensions::ALL,
+            ..Rules::new(1 << 20, 5)
         },
         Client::default(),
     );
