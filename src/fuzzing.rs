@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::filters::headers::{Checks, Table, TableKind};
-use crate::filters::{Mail, RuleFile, attachments::Attachments, lists::Lists, spam, virus};
+use crate::filters::{
+    Mail, RuleFile, attachments::Attachments, defects::Defects, lists::Lists, spam, virus,
+};
 use crate::mail::{Client, Envelope};
 pub use crate::mime::fuzzing::{
     container, header, holds_together, message, multipart, name, page, small_limits, transfer, zip,
@@ -74,6 +76,7 @@ pub fn rule_files(octets: &[u8]) {
     let (attachments, _) = Attachments::load(&file, &[]);
     let _ = attachments.run_examples();
     let day = jiff::civil::Date::constant(2026, 1, 1);
+    let (defects, _) = Defects::load(&file);
     let (lists, _) = Lists::load(&file, &[], day);
     let message = decoded(octets);
     let envelope = Envelope::default();
@@ -84,6 +87,7 @@ pub fn rule_files(octets: &[u8]) {
         received: jiff::Timestamp::UNIX_EPOCH,
     };
     let _ = lists.find(&mail);
+    let _ = defects.inspect(&message.defects);
     let (scanner, _) = virus::Builtin::build("a", &file);
     let _ = scanner.scan(&message);
 }

@@ -34,6 +34,12 @@ fn typed(kind: &str, body: &str) -> String {
     format!("Content-Type: {kind}\r\n\r\n{body}")
 }
 
+/// Lines of 0 to 96 letters, again and again, together a multiple of four.
+fn base64_lines(bytes: usize) -> String {
+    let line = |length: usize| format!("{}\r\n", "A".repeat(length % 97));
+    repeated(&(0..4 * 97).map(line).collect::<String>(), bytes)
+}
+
 /// What strangers may send, by the number of octets.
 pub(super) type Maker = fn(usize) -> String;
 
@@ -92,10 +98,8 @@ pub(super) const CASES: &[(&str, Maker)] = &[
         };
         (0..n / 80).map(level).collect()
     }),
-    ("base64 lines of every length", |n| {
-        let line = |length: usize| format!("{}\r\n", "A".repeat(length % 97));
-        encoded("base64", &(0..n / 50).map(line).collect::<String>())
-    }),
+    ("base64 lines of every length", |n| encoded("base64", &base64_lines(n))),
+    ("base64 of an odd length", |n| encoded("base64", &(base64_lines(n) + "AAAAA"))),
     ("base64 with junk", |n| encoded("base64", &repeated("TWF!=u-_\r\n", n))),
     ("soft breaks", |n| encoded("quoted-printable", &repeated("= \t \r\n", n))),
     ("no escapes", |n| encoded("quoted-printable", &repeated("=G=  =", n))),
