@@ -100,7 +100,10 @@ fn unpack_lzip(packed: &[u8], sink: &mut Sink<'_>) -> Ending {
     let mut ending = raw(packed, HEADER_BYTES, u64::MAX, PROPERTIES, dictionary, sink);
     if ending.end == End::Whole {
         ending.read = ending.read.saturating_add(TRAILER_BYTES);
-        if ending.read > packed.len() {
+        // A member that was cut runs on into the next one: the size in the trailer is not its own.
+        let size = packed.get(ending.read.saturating_sub(8)..ending.read);
+        let size = size.and_then(|octets| octets.try_into().ok()).map(u64::from_le_bytes);
+        if size != u64::try_from(ending.read).ok() {
             ending.end = End::Broken;
         }
     }

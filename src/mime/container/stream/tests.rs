@@ -94,7 +94,7 @@ fn a_stream_behind_a_damaged_one_is_found() {
     {
         let cut = &data[..data.len() - 9];
         let opened = opened(container, &[cut, data].concat());
-        assert!(contents(&opened)[0].ends_with(TEXT), "{container:?}");
+        assert!(contents(&opened)[0].ends_with(TEXT), "{opened:?}");
         assert!(opened.members[0].odd.contains(&DefectCode::BadArchive), "{container:?}");
     }
 }
