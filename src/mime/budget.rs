@@ -98,6 +98,12 @@ impl Budget {
     }
 }
 
+/// Limits of which the deadline is over.
+#[cfg(test)]
+pub(super) fn late_limits() -> Limits {
+    Limits { deadline: Some(Instant::now()), ..Limits::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_deadline_in_the_past_is_over() {
-        let mut late = budget(Limits { deadline: Some(Instant::now()), ..Limits::default() });
+        let mut late = budget(late_limits());
         assert!(late.is_late());
         assert_eq!(late.expand(1, 0, 1), Err(DefectCode::DeadlineOver));
     }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::samples::{self, octets};
 use super::*;
 use crate::mail::PasswordSource;
+use crate::mime::budget::late_limits;
 use crate::mime::container::{self, Password, try_open};
 use crate::mime::{Limits, kind};
 
@@ -288,9 +289,7 @@ fn zoo_and_ace_are_listed_and_what_is_stored_is_given() {
 
 #[test]
 fn a_deadline_ends_the_search_for_a_password() {
-    let now = std::time::Instant::now();
-    let limits = Limits { deadline: Some(now), ..Limits::default() };
-    let mut budget = Budget::new(&limits);
+    let mut budget = Budget::new(&late_limits());
     let passwords = [Password { octets: b"secret".to_vec(), source: PasswordSource::Body }];
     for (container, sample) in
         [(Container::SevenZip, samples::SEVEN_ZIP_HIDDEN), (Container::Rar, samples::RAR_HIDDEN)]
