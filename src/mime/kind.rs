@@ -113,19 +113,42 @@ static SEARCHED: &[FileType] = &[
 /// Types of `data`, the most telling first; several for polyglots; empty if nothing is known.
 #[must_use]
 pub fn detect(data: &[u8]) -> Vec<FileType> {
-    let mut types: Vec<FileType> = Vec::new();
-    let mut add = |kind: FileType| {
+    let mut found: Vec<FileType> = Vec::new();
+    if is_exe_ms(data) {
+        found.push(EXE_MS);
+    }
+    found.extend(container::document_kind(data));
+    let text = is_text(data);
+    by_magic(data, text, &mut found);
+    found.extend(packed_stream(data));
+    found.extend(disk_image(data));
+    for (fits, kind) in [
+        (container::is_cpio(data), of("cpio", "archive", "application/x-cpio")),
+        (is_tar(data), TAR),
+        (container::is_mac_binary(data), MAC_BINARY),
+        (container::is_cms(data), CMS),
+    ] {
+        found.extend(fits.then_some(kind));
+    }
+    if !text {
+        let is_program = is_exe_ms(data) || data.starts_with(b"\x7fELF");
+        let embedded = container::embedded(data, is_program);
+        for short in container::short_signature(data).into_iter().chain(embedded) {
+            found.extend(SEARCHED.iter().filter(|kind| kind.short == short));
+        }
+        found.extend(has_zip_end(data).then_some(ZIP));
+    }
+    by_start(data, text, &mut found);
+    let mut types: Vec<FileType> = Vec::with_capacity(found.len());
+    for kind in found {
         if !types.iter().any(|known| known.short == kind.short) {
             types.push(kind);
         }
-    };
-    if is_exe_ms(data) {
-        add(EXE_MS);
     }
-    if let Some(kind) = super::container::document_kind(data) {
-        add(kind);
-    }
-    let text = is_text(data);
+    types
+}
+
+fn by_magic(data: &[u8], text: bool, found: &mut Vec<FileType>) {
     let first = data.first().copied().unwrap_or(0);
     for (offset, magic, kind) in MAGIC {
         // "CWS is the name of our shop" is a letter: these formats are never text from end to end.
@@ -138,57 +161,27 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
             0 => magic.first() == Some(&first) && data.starts_with(magic),
             _ => data.get(*offset..).is_some_and(|rest| rest.starts_with(magic)),
         };
-        if fits {
-            add(*kind);
-        }
+        found.extend(fits.then_some(*kind));
     }
-    packed_stream(data).into_iter().for_each(&mut add);
-    disk_image(data).into_iter().for_each(&mut add);
-    if container::is_cpio(data) {
-        add(of("cpio", "archive", "application/x-cpio"));
-    }
-    if is_tar(data) {
-        add(TAR);
-    }
-    if super::container::is_mac_binary(data) {
-        add(MAC_BINARY);
-    }
-    if super::container::is_cms(data) {
-        add(CMS);
-    }
-    if !text {
-        let is_program = is_exe_ms(data) || data.starts_with(b"\x7fELF");
-        let found = super::container::embedded(data, is_program);
-        let first = super::container::short_signature(data);
-        for short in first.into_iter().chain(found) {
-            SEARCHED.iter().filter(|kind| kind.short == short).copied().for_each(&mut add);
-        }
-    }
-    if !text && has_zip_end(data) {
-        add(ZIP);
-    }
+}
+
+/// What is told by words near the start, wherever exactly they stand.
+fn by_start(data: &[u8], text: bool, found: &mut Vec<FileType>) {
     // Readers of PDF look for the mark in the first 1024 octets.
     let head = data.get(..data.len().min(1024)).unwrap_or_default();
     if memmem::find(head, b"%PDF-").is_some() {
-        add(of("pdf", "document", "application/pdf"));
+        found.push(of("pdf", "document", "application/pdf"));
     }
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if let Some(kind) = markup(start).or_else(|| wide_markup(data)) {
-        add(kind);
+    found.extend(markup(start).or_else(|| wide_markup(data)));
+    for (fits, kind) in [
+        (start.starts_with(b"#!"), SCRIPT),
+        (text && is_url(start), URL),
+        (is_mail(start), MAIL),
+        (text && !data.is_empty(), TXT),
+    ] {
+        found.extend(fits.then_some(kind));
     }
-    if start.starts_with(b"#!") {
-        add(SCRIPT);
-    }
-    if text && is_url(start) {
-        add(URL);
-    }
-    if is_mail(start) {
-        add(MAIL);
-    }
-    if text && !data.is_empty() {
-        add(TXT);
-    }
-    types
 }
 
 /// A DOS or Windows program: `MZ` alone is not enough, a text may begin so.
