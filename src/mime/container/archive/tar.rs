@@ -16,6 +16,9 @@ const BLOCK_BYTES: usize = 512;
 /// Names that wait for the header that they are the name of.
 const NAMES_MAX: usize = 16;
 
+/// Octets of one such name.
+const NAME_BYTES_MAX: usize = 64 << 10;
+
 /// Empty blocks that end an archive.
 const END_BLOCKS: usize = 2;
 
@@ -60,6 +63,7 @@ struct Said {
 
 impl Said {
     fn name(&mut self, octets: &[u8]) {
+        let octets = octets.get(..NAME_BYTES_MAX).unwrap_or(octets);
         let name = name_text(text_until_nul(octets));
         if self.names.len() < NAMES_MAX && !name.is_empty() && !self.names.contains(&name) {
             self.names.push(name);
@@ -121,7 +125,9 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
         }
         empty_blocks = 0;
         let kind = header.get(156).copied().unwrap_or(0);
-        let sizes = sizes(data, start, header, kind, said.size, opened);
+        // What is said of the next member does not count for headers that say more of it.
+        let pax = said.size.filter(|_| !matches!(kind, b'L' | b'K' | b'x' | b'X' | b'g'));
+        let sizes = sizes(data, start, header, kind, pax, opened);
         let end = start.saturating_add(sizes.end).min(data.len());
         let content = data.slice(start.min(end)..end);
         let mut next = sizes.start;

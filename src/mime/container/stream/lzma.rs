@@ -154,7 +154,7 @@ fn step_of(result: Result<StreamResult, std::io::Error>) -> Step {
 /// xz, decoded in passes.
 struct Xz {
     stream: XzStream,
-    /// From so many octets of output on it gets its input octet by octet.
+    /// From so many octets of output on it gets its input in small pieces.
     careful_from: u64,
     /// Octets that were added at the end: no symbol is begun unless all that it may need is there.
     added: usize,
@@ -162,14 +162,15 @@ struct Xz {
 
 impl Decoder for Xz {
     fn step(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Step {
+        const ADDED: &[u8] = &[0; 8];
         const ADDED_MAX: usize = 24;
         let (read, made) = (self.stream.total_in(), self.stream.total_out());
         let careful = made >= self.careful_from;
-        let ahead = if careful { 1 } else { AHEAD_BYTES };
+        let ahead = if careful { ADDED.len() } else { AHEAD_BYTES };
         let mut now = input.get(..ahead).unwrap_or(input);
         if now.is_empty() && careful && self.added < ADDED_MAX {
-            now = &[0];
-            self.added += 1;
+            now = ADDED;
+            self.added += ADDED.len();
         }
         let mut step = Step::Going;
         append(output, if careful { 0 } else { made }, |room| {
