@@ -162,7 +162,11 @@ fn unfinished(raw: bytes::Bytes, check: &str, why: &str) -> Report {
 
 fn work(site: &Site, job: &Job, decoded: Option<oneshot::Sender<Arc<Message>>>) -> Report {
     let began = Instant::now();
-    let limits = mime::Limits { deadline: Some(job.deadline), ..site.config.limits.mime() };
+    let limits = mime::Limits {
+        deadline: Some(job.deadline),
+        room: Some(Arc::clone(&site.room)),
+        ..site.config.limits.mime()
+    };
     let message = Arc::new(decode(job, &limits));
     if let Some(decoded) = decoded {
         // The receiver is gone only if the mail's session is.
@@ -193,12 +197,17 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Repo
         internal: job.internal,
         received: jiff::Timestamp::now(),
     };
-    if message.defects.iter().any(|defect| defect.code == DefectCode::DeadlineOver) {
-        report.not_run.push(NotRun {
-            check: "decode".to_owned(),
-            why: "the time for this mail was over before it was decoded".to_owned(),
-            weight: Weight::Required,
-        });
+    for (code, why) in [
+        (DefectCode::DeadlineOver, "the time for this mail was over before it was decoded"),
+        (DefectCode::NoRoom, "other mails hold the memory for what is unpacked"),
+    ] {
+        if message.defects.iter().any(|defect| defect.code == code) {
+            report.not_run.push(NotRun {
+                check: "decode".to_owned(),
+                why: why.to_owned(),
+                weight: Weight::Required,
+            });
+        }
     }
     let began = Instant::now();
     if let Some(builtin) = site.scanners.builtin() {

@@ -11,6 +11,7 @@ use crate::filters::lists::Lists;
 use crate::filters::spam::{self, Engine};
 use crate::filters::virus::{self, Scanners};
 use crate::filters::{Mistake, RuleFile, Severity};
+use crate::mime::Room;
 use crate::policy::Chooser;
 
 /// The configuration and the filters made by it.
@@ -31,6 +32,8 @@ pub struct Site {
     pub attachments: Attachments,
     /// Virus scanners.
     pub scanners: Scanners,
+    /// The memory that unpacked content of all mails may hold together; it survives a reload.
+    pub room: Arc<Room>,
     /// Where neither recipient nor listener names a policy that exists; the loader lets no such listener pass.
     last_resort: Arc<Policy>,
 }
@@ -75,6 +78,10 @@ impl Site {
             return Err(mistakes);
         }
         let chooser = Chooser::new(&config);
+        let room = previous.map_or_else(
+            || Arc::new(Room::new(ROOM_BYTES.max(config.limits.archive_expanded_bytes_max * 2))),
+            |site| Arc::clone(&site.room),
+        );
         let config = Arc::new(config);
         let site = Self {
             config,
@@ -85,6 +92,7 @@ impl Site {
             defects,
             attachments,
             scanners,
+            room,
             last_resort,
         };
         Ok((site, mistakes))
@@ -106,6 +114,9 @@ impl Site {
         Arc::clone(self.chooser.find(address).or_else(named).unwrap_or(&self.last_resort))
     }
 }
+
+/// Memory for what is unpacked; twice what one mail may unpack, if that is more.
+const ROOM_BYTES: u64 = 1 << 30;
 
 /// A setting that nothing follows yet must not look as if it did.
 fn not_asked(config: &Config) -> Option<Mistake> {

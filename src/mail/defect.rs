@@ -135,6 +135,10 @@ defect_codes! {
     TooManyOctets = "too-many-octets",
     /// An archive member unpacks to more than the limit's multiple of its packed size.
     TooHighRatio = "too-high-ratio",
+    /// Decoding took the processor for longer than the limit.
+    TooSlow = "too-slow",
+    /// There was no memory left for what unpacks, because of other mails; no limit of size, and no fault of the mail.
+    NoRoom = "no-room",
     /// The time for the mail was over before all of it was decoded; no limit of size, and no fault of the mail.
     DeadlineOver = "deadline-over",
 }
@@ -153,6 +157,7 @@ impl DefectCode {
                 | Self::TooManyFiles
                 | Self::TooManyOctets
                 | Self::TooHighRatio
+                | Self::TooSlow
         )
     }
 }

@@ -1,10 +1,12 @@
 //! A decoded message: what the filters read. Made by [`crate::mime::decode`] and by nobody else.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Defect;
+use crate::mime::Share;
 
 /// One message, decoded once.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,8 @@ pub struct Message {
     pub links: Vec<Link>,
     /// What is odd.
     pub defects: Vec<Defect>,
+    /// What its unpacked content holds of the memory that all mails share.
+    pub share: Option<Arc<Share>>,
 }
 
 /// One header field; all ranges point into the octets it was read from: [`Message::raw`] for the top header,

@@ -1,8 +1,9 @@
 //! What is left of the limits while one message is decoded.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Limits;
+use super::{Limits, Share};
 use crate::mail::DefectCode;
 
 /// Octets unpacked between two looks at the clock.
@@ -19,7 +20,10 @@ pub(super) struct Budget {
     files: usize,
     expanded_bytes: u64,
     work_left: u64,
-    over_deadline: bool,
+    /// Processor time of this thread at the start.
+    began: Duration,
+    share: Option<Arc<Share>>,
+    late: Option<DefectCode>,
 }
 
 impl Budget {
@@ -30,7 +34,9 @@ impl Budget {
             files: 0,
             expanded_bytes: 0,
             work_left: limits.work_max,
-            over_deadline: false,
+            began: processor_time(),
+            share: limits.room.as_ref().map(|room| Arc::new(room.share())),
+            late: None,
         }
     }
 
@@ -73,8 +79,11 @@ impl Budget {
         if size > RATIO_FREE_BYTES && size > size_max {
             return Err(DefectCode::TooHighRatio);
         }
-        if self.is_late() {
-            return Err(DefectCode::DeadlineOver);
+        if let Some(code) = self.late() {
+            return Err(code);
+        }
+        if self.share.as_ref().is_some_and(|share| !share.grow(step)) {
+            return Err(DefectCode::NoRoom);
         }
         self.expanded_bytes = self.expanded_bytes.saturating_add(step);
         Ok(())
@@ -88,14 +97,37 @@ impl Budget {
         left.is_some()
     }
 
-    /// True from the moment the deadline is over.
+    /// True from the moment the time is over.
     pub(super) fn is_late(&mut self) -> bool {
-        if !self.over_deadline {
-            self.over_deadline =
-                self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        }
-        self.over_deadline
+        self.late().is_some()
     }
+
+    /// Which time is over: the mail's own share of the processor, or the deadline.
+    pub(super) fn late(&mut self) -> Option<DefectCode> {
+        if self.late.is_none() {
+            let used = processor_time().saturating_sub(self.began);
+            self.late = if used > self.limits.processor_time_max {
+                Some(DefectCode::TooSlow)
+            } else if self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                Some(DefectCode::DeadlineOver)
+            } else {
+                None
+            };
+        }
+        self.late
+    }
+
+    /// What the unpacked content holds of the memory of all; to be kept as long as the content is.
+    pub(super) fn share(&self) -> Option<Arc<Share>> {
+        self.share.clone()
+    }
+}
+
+/// Processor time of this thread. A decoding never changes its thread.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Limits of which the deadline is over.
@@ -141,6 +173,27 @@ mod tests {
         assert!(!small.work(1));
         let mut small = budget(Limits { work_max: 10, ..Limits::default() });
         assert!(!small.work(11) && !small.work(1));
+    }
+
+    #[test]
+    fn a_mail_that_takes_the_processor_for_too_long_is_too_slow() {
+        let mut slow = budget(Limits { processor_time_max: Duration::ZERO, ..Limits::default() });
+        assert_eq!(slow.expand(1, 0, 1), Err(DefectCode::TooSlow));
+        assert!(slow.is_late());
+    }
+
+    #[test]
+    fn all_mails_share_their_room() {
+        let room = Arc::new(crate::mime::Room::new(10));
+        let limits = Limits { room: Some(Arc::clone(&room)), ..Limits::default() };
+        let (mut one, mut two) = (budget(limits.clone()), budget(limits));
+        assert_eq!(one.expand(6, 0, 6), Ok(()));
+        assert_eq!(two.expand(5, 0, 5), Err(DefectCode::NoRoom));
+        let held = one.share();
+        drop(one);
+        assert_eq!(two.expand(5, 0, 5), Err(DefectCode::NoRoom), "its content is still there");
+        drop(held);
+        assert_eq!(two.expand(5, 0, 5), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Everything a stranger can grow has a limit; these are the decoder's.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use super::Room;
 
 /// Limits of one decoding. Over a limit means a defect with [`is_limit`](crate::mail::DefectCode::is_limit), never an
 /// error, and never "clean".
@@ -44,6 +46,10 @@ pub struct Limits {
     pub work_max: u64,
     /// Passwords to try on what is encrypted, after those that stand in the mail.
     pub passwords: Arc<[String]>,
+    /// Processor time of one decoding: the mark of a mail that was made to be slow. Time spent waiting does not count.
+    pub processor_time_max: Duration,
+    /// What the unpacked content of all mails may hold together; `None`: as much as it likes.
+    pub room: Option<Arc<Room>>,
     /// When to give up; asked between parts and every 64 KiB of unpacking. `None`: never.
     pub deadline: Option<Instant>,
 }
@@ -69,6 +75,8 @@ impl Default for Limits {
             archive_ratio_max: 200,
             work_max: 10_000_000,
             passwords: Arc::new([]),
+            processor_time_max: Duration::from_secs(20),
+            room: None,
             deadline: None,
         }
     }

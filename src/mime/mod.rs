@@ -20,11 +20,13 @@ mod links;
 mod multipart;
 pub mod names;
 mod passwords;
+mod room;
 mod transfer;
 mod walk;
 pub mod words;
 
 pub use limits::Limits;
+pub use room::{Room, Share};
 
 use bytes::Bytes;
 

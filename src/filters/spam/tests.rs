@@ -42,6 +42,7 @@ fn message(header: &str, body: &str, links: &[&str]) -> Message {
     };
     let link = |url: &&str| Link { url: (*url).to_owned(), part: "1".into(), text: None };
     Message {
+        share: None,
         body_start: at + 2,
         raw,
         headers,

@@ -125,14 +125,15 @@ impl Walk {
             self.message.headers = root.headers.clone();
             self.message.body_start = root.header_octets.len();
         }
+        self.message.share = self.budget.share();
         self.message
     }
 
     /// Decodes what is still to be decoded.
     fn go_through(&mut self) {
         while let Some(work) = self.work.pop() {
-            if self.budget.is_late() && !self.message.parts.is_empty() {
-                self.note(DefectCode::DeadlineOver, "", "");
+            if let Some(code) = self.budget.late().filter(|_| !self.message.parts.is_empty()) {
+                self.note(code, "", "");
                 break;
             }
             match work {

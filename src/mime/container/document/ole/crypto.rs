@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::compound::Compound;
 use super::needs_password;
-use crate::mail::{DefectCode, PartFlag, PasswordSource};
+use crate::mail::{PartFlag, PasswordSource};
 use crate::mime::budget::Budget;
 use crate::mime::container::document::markup;
 use crate::mime::container::{Member, Opened, Password, u16_at, u32_at};
@@ -127,8 +127,8 @@ pub(super) fn open(
         return;
     }
     needs_password(opened);
-    if budget.is_late() {
-        opened.note(DefectCode::DeadlineOver);
+    if let Some(code) = budget.late() {
+        opened.note(code);
     }
 }
 

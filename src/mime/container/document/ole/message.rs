@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::compound::Compound;
 use super::give_text;
-use crate::mail::DefectCode;
 use crate::mime::budget::Budget;
 use crate::mime::charset;
 use crate::mime::container::document::packed_rtf;
@@ -28,8 +27,8 @@ pub(super) fn open(file: &mut Compound<'_>, budget: &mut Budget, opened: &mut Op
     let mut names: BTreeMap<Option<usize>, Vec<String>> = BTreeMap::new();
     for index in 0..file.entries.len() {
         let Some(entry) = file.entries.get(index) else { return };
-        if budget.is_late() {
-            opened.note(DefectCode::DeadlineOver);
+        if let Some(code) = budget.late() {
+            opened.note(code);
             return;
         }
         let lower = entry.name.to_ascii_lowercase();

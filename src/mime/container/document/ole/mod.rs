@@ -78,8 +78,8 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
             }
             continue;
         }
-        if budget.is_late() {
-            opened.note(DefectCode::DeadlineOver);
+        if let Some(code) = budget.late() {
+            opened.note(code);
             return;
         }
         let (name, stream) = (entry.name.clone(), file.stream(index));

@@ -84,8 +84,8 @@ impl Page<'_> {
                     Token::Comment(_) | Token::Sign | Token::Close(_) | Token::Other => {}
                 }
                 rest = behind;
-                if self.budget.is_late() {
-                    self.opened.note(DefectCode::DeadlineOver);
+                if let Some(code) = self.budget.late() {
+                    self.opened.note(code);
                     return;
                 }
             }
@@ -237,8 +237,8 @@ impl Page<'_> {
         // In the order of the page; scripts in scripts come after it.
         self.scripts.reverse();
         while let Some(Script { text, basic, depth }) = self.scripts.pop() {
-            if self.budget.is_late() {
-                self.opened.note(DefectCode::DeadlineOver);
+            if let Some(code) = self.budget.late() {
+                self.opened.note(code);
                 return;
             }
             let found = script::read(&text, basic);

@@ -87,8 +87,8 @@ impl File<'_> {
     fn walk<'a>(&mut self, objects: &'a Objects) -> Found<'a> {
         let mut found = Found::default();
         for holder in &objects.all {
-            if self.budget.is_late() {
-                self.opened.note(DefectCode::DeadlineOver);
+            if let Some(code) = self.budget.late() {
+                self.opened.note(code);
                 break;
             }
             let mut work = vec![&holder.object];

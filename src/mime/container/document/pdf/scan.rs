@@ -246,8 +246,8 @@ pub(super) fn scan(data: &Bytes, budget: &mut Budget) -> Objects {
     };
     for at in memmem::find_iter(data, b"obj") {
         let Some((number, generation)) = numbers_before(data, at) else { continue };
-        if budget.is_late() {
-            objects.note(DefectCode::DeadlineOver);
+        if let Some(code) = budget.late() {
+            objects.note(code);
             return objects;
         }
         if let Some((object, stream)) = scanner.object(at + 3) {

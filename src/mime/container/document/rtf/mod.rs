@@ -6,7 +6,7 @@ mod object;
 use bytes::Bytes;
 
 use super::field;
-use crate::mail::{DefectCode, PartFlag};
+use crate::mail::PartFlag;
 use crate::mime::container::{Ask, Member, Opened};
 use crate::mime::links;
 
@@ -93,8 +93,10 @@ pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     let mut tokens = 0_usize;
     while reader.step() {
         tokens += 1;
-        if tokens.is_multiple_of(1 << 14) && budget.is_late() {
-            reader.opened.note(DefectCode::DeadlineOver);
+        if tokens.is_multiple_of(1 << 14)
+            && let Some(code) = budget.late()
+        {
+            reader.opened.note(code);
             break;
         }
     }
