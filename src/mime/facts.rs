@@ -49,11 +49,16 @@ struct Values<'a> {
     /// More fields of one name than are looked at.
     too_many: bool,
     same_max: usize,
+    bytes_max: usize,
 }
 
 impl<'a> Values<'a> {
     fn of(octets: &'a [u8], section: &Section, limits: &Limits) -> Self {
-        let mut values = Self { same_max: limits.same_fields_max, ..Self::default() };
+        let mut values = Self {
+            same_max: limits.same_fields_max,
+            bytes_max: limits.header_bytes_max,
+            ..Self::default()
+        };
         let get = |range: &Range<usize>| octets.get(range.clone()).unwrap_or_default();
         for field in &section.fields {
             let value = get(&field.value);
@@ -90,6 +95,8 @@ impl<'a> Values<'a> {
             Some(b'm' | b'M') if header::is_named(name, "mime-version") => &mut self.versions,
             _ => return,
         };
+        // What is longer was said to be over the limit.
+        let value = value.get(..self.bytes_max).unwrap_or(value);
         if list.len() < self.same_max {
             list.push(value);
             return;
