@@ -109,8 +109,8 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "decode.passwords",
         Kind::Lines,
-        r#"["infected", "virus", "malware", "dangerous", "password", "passwort", "passw0rd", "pass", "1234", "12345", "123456", "12345678", "123456789", "123", "1111", "0000", "777", "111", "321", "qwerty", "abc123", "admin", "secret", "test"]"#,
-        "Tried on what is encrypted, after the words that stand in the mail; a list of your own replaces this one.",
+        "[]",
+        "Tried on what is encrypted, after the words that stand in the mail, for example [\"1234\", \"password\"]. People who exchange samples of viruses use \"infected\", so that filters let them pass.",
     ),
     key(
         "listener.*.listen",

@@ -81,6 +81,8 @@ pub struct Part {
     pub data: Bytes,
     /// For text parts: the content as Unicode; malformed octets became U+FFFD.
     pub text: Option<String>,
+    /// The letters of ASCII are not its octets (UTF-16, UTF-7): who looks for words must look at `text` too.
+    pub wide: bool,
     /// Types by content, the most telling first; several for polyglots. Empty if nothing is known.
     pub types: Vec<FileType>,
     /// What else is known.

@@ -17,6 +17,12 @@ pub(super) fn decode<'a>(
     if is_undeclared(label) {
         return (guess(octets), None);
     }
+    if is_utf_16(label)
+        && let Some(encoding) = byte_order(octets)
+    {
+        let (text, _, bad) = encoding.decode(octets);
+        return (text, bad.then_some(DefectCode::BadCharset));
+    }
     if let Some(encoding) = Encoding::for_label_no_replacement(label.as_bytes()) {
         let (text, _, bad) = encoding.decode(octets);
         return (text, bad.then_some(DefectCode::BadCharset));
@@ -25,6 +31,22 @@ pub(super) fn decode<'a>(
         Some(decoder) if label.len() <= 45 => (Cow::Owned(decoder(octets)), None),
         _ => (guess(octets), Some(DefectCode::UnknownCharset)),
     }
+}
+
+/// Labels of UTF-16 that leave the order of octets open (RFC 2781 section 3.3).
+fn is_utf_16(label: &str) -> bool {
+    ["utf-16", "utf16", "ucs-2", "iso-10646-ucs-2", "csunicode", "unicode"]
+        .iter()
+        .any(|known| label.eq_ignore_ascii_case(known))
+}
+
+/// True for charsets in which the letters of ASCII are not its octets: who looks for them in the octets finds nothing.
+pub(super) fn is_wide(label: &str) -> bool {
+    let label = label.trim().to_ascii_lowercase();
+    is_utf_16(&label)
+        || ["utf-16", "utf-32", "utf-7", "ucs-", "unicode-1-1", "csucs"]
+            .iter()
+            .any(|start| label.starts_with(start))
 }
 
 /// Labels that say nothing about octets over 127.
@@ -47,22 +69,26 @@ pub(super) fn guess(octets: &[u8]) -> Cow<'_, str> {
 /// Octets of a page whose charset nobody declared: UTF-16 by its mark or by where its NULs stand; single NULs are
 /// left out, as readers do.
 pub(super) fn of_page(octets: &[u8]) -> Cow<'_, str> {
+    match byte_order(octets) {
+        Some(encoding) => encoding.decode(octets).0,
+        None => without_nuls(guess(octets)),
+    }
+}
+
+/// The kind of UTF-16 by its mark, or by where its NULs stand.
+fn byte_order(octets: &[u8]) -> Option<&'static Encoding> {
     const SAMPLE_BYTES: usize = 4096;
     let head = octets.get(..octets.len().min(SAMPLE_BYTES)).unwrap_or_default();
     let nuls = |odd: usize| {
         head.iter().skip(odd).step_by(2).filter(|octet| **octet == 0).count().saturating_mul(5)
     };
     let (even, odd) = (nuls(0), nuls(1));
-    let encoding = match octets {
+    match octets {
         [0xff, 0xfe, ..] => Some(UTF_16LE),
         [0xfe, 0xff, ..] => Some(UTF_16BE),
         _ if odd > head.len() && odd > even.saturating_mul(4) => Some(UTF_16LE),
         _ if even > head.len() && even > odd.saturating_mul(4) => Some(UTF_16BE),
         _ => None,
-    };
-    match encoding {
-        Some(encoding) => encoding.decode(octets).0,
-        None => without_nuls(guess(octets)),
     }
 }
 
@@ -79,6 +105,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn charsets_whose_letters_are_not_octets_are_known() {
+        for label in ["UTF-16LE", "utf-16", "utf-7", "UTF-32BE", "ucs-2", "unicode-1-1-utf-7"] {
+            assert!(is_wide(label), "{label}");
+        }
+        for label in ["utf-8", "us-ascii", "windows-1252", "koi8-u", "iso-8859-1"] {
+            assert!(!is_wide(label), "{label}");
+        }
+    }
+
+    #[test]
     fn text_is_read_in_its_charset() {
         type Row = (&'static [u8], Option<&'static str>, &'static str, Option<DefectCode>);
         let table: &[Row] = &[
@@ -88,6 +124,8 @@ mod tests {
             (b"\xc1", Some("koi8-r"), "а", None),
             (b"a\0b\0", Some("utf-16le"), "ab", None),
             (b"\xff\xfea\0b\0", Some("utf-16"), "ab", None),
+            (b"\0a\0b", Some("utf-16"), "ab", None),
+            (b"a\0b\0", Some("UTF-16"), "ab", None),
             (b"+AGE-", Some("utf-7"), "a", None),
             (b"\xe9", Some("utf-8"), "\u{fffd}", Some(DefectCode::BadCharset)),
             (b"abc", Some("x-no-such"), "abc", Some(DefectCode::UnknownCharset)),

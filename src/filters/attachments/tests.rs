@@ -27,6 +27,7 @@ fn part(path: &str, parent: Option<usize>, name: &str, types: &[FileType]) -> Pa
         names: if name.is_empty() { Vec::new() } else { vec![name.into()] },
         data: Bytes::new(),
         text: None,
+        wide: false,
         types: types.to_vec(),
         flags: Vec::new(),
         sha256: [0; 32],

@@ -195,6 +195,7 @@ fn message(text: &str, parts: &[(usize, PartKind, &str)]) -> Message {
         names: Vec::new(),
         data: Bytes::new(),
         text: None,
+        wide: false,
         types: Vec::new(),
         flags: Vec::new(),
         sha256: [0; 32],

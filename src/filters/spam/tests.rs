@@ -36,6 +36,7 @@ fn message(header: &str, body: &str, links: &[&str]) -> Message {
         names: vec![],
         data: Bytes::from(body.to_owned()),
         text: Some(body.to_owned()),
+        wide: false,
         types: vec![],
         flags: vec![],
         sha256: [0; 32],

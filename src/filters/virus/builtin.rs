@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::outcome::{Outcome, ScanResult, ScanStatus, ScannerState, ScannerStatus};
-use super::requests::place_in;
+use super::requests::{place_in, wide_text};
 use super::signatures::{self, Pattern};
 use crate::filters::{Mistake, NotRun, RuleFile, Severity, VirusHit, Weight};
 use crate::mail::{Message, Part};
@@ -91,7 +91,8 @@ impl Builtin {
                 self.digests.get(&part.sha256).or_else(|| self.at_its_place(&part.data)).or_else(
                     || if is_in_raw { None } else { self.find(&part.data).map(|(_, name)| name) },
                 );
-            if let Some(name) = name {
+            let in_text = || self.find(wide_text(part)?).map(|(_, name)| name);
+            if let Some(name) = name.or_else(in_text) {
                 hits.push(self.hit(name, &part.path));
             }
         }

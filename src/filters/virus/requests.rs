@@ -22,7 +22,11 @@ pub(super) fn choose(message: &Message) -> Vec<Job> {
             digest: Some(part.sha256),
             answer: None,
         });
-    std::iter::once(raw).chain(parts).collect()
+    let texts = message.parts.iter().filter_map(|part| {
+        let data = Bytes::copy_from_slice(wide_text(part)?);
+        Some(Job { part: part.path.clone(), data, digest: None, answer: None })
+    });
+    std::iter::once(raw).chain(parts).chain(texts).collect()
 }
 
 /// Text that stands in the raw message as it is was seen there. Anything else that stands there is asked about all
@@ -34,6 +38,11 @@ fn is_asked_about(part: &Part, raw: &Bytes) -> bool {
     let is_packed = part.kind == PartKind::Member || part.is(PartFlag::Embedded);
     let is_plain = part.kind == PartKind::Message || part.types.iter().all(|t| t.class == "text");
     is_packed || !is_plain || place_in(raw, &part.data).is_none()
+}
+
+/// The text of a part in whose octets no signature of a text could be found.
+pub(super) fn wide_text(part: &Part) -> Option<&[u8]> {
+    part.text.as_deref().filter(|_| part.wide).map(str::as_bytes)
 }
 
 /// Where `data` begins in `raw`, if it is a piece of it and no copy.
@@ -64,9 +73,22 @@ pub(super) mod tests {
             sha256: Sha256::digest(&data).into(),
             data,
             text: None,
+            wide: false,
             types: Vec::new(),
             flags: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_text_in_utf_16_is_asked_about_in_its_letters_too() {
+        let raw =
+            Bytes::from_static(b"Content-Type: text/plain; charset=utf-16le\r\n\r\nE\0I\0C\0");
+        let mut text = part("1", PartKind::Leaf, raw.slice(raw.len() - 6..));
+        text.text = Some("EIC".to_owned());
+        text.wide = true;
+        let message = Message { raw, parts: vec![text], ..Message::default() };
+        let asked = choose(&message);
+        assert_eq!(&asked.last().unwrap().data[..], b"EIC");
     }
 
     #[test]

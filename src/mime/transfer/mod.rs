@@ -58,10 +58,6 @@ pub(super) fn encodings(value: &[u8]) -> (Vec<Encoding>, bool) {
             b"base64" => Some(Encoding::Base64),
             b"quoted-printable" => Some(Encoding::QuotedPrintable),
             b"uuencode" | b"x-uuencode" | b"uue" | b"x-uue" => Some(Encoding::Uuencode),
-            b"yenc" | b"x-yenc" => Some(Encoding::YEnc),
-            b"binhex" | b"x-binhex" | b"binhex40" | b"mac-binhex40" | b"x-mac-binhex40" => {
-                Some(Encoding::BinHex)
-            }
             b"7-bit" | b"8-bit" | b"none" | b"7bits" | b"8bits" => Some(Encoding::Identity),
             _ => {
                 known &= index > 0;
@@ -175,8 +171,8 @@ mod tests {
             ("base64ed", &[Base64, Identity], false),
             ("quoted_printable", &[QuotedPrintable, Identity], false),
             ("uue", &[Uuencode], true),
-            ("x-yenc", &[YEnc], true),
-            ("mac-binhex40", &[BinHex], true),
+            ("x-yenc", &[YEnc, Identity], false),
+            ("mac-binhex40", &[BinHex, Identity], false),
             ("x-binhex40-x", &[BinHex, Identity], false),
             ("nonsense", &[Identity], false),
             ("", &[], true),

@@ -188,6 +188,7 @@ impl Walk {
             return false;
         }
         let (text, odd) = charset::decode(&part.data, part.charset.as_deref());
+        part.wide = part.charset.as_deref().is_some_and(charset::is_wide);
         part.text = Some(text.into_owned());
         let label = part.charset.clone().unwrap_or_default();
         let path = part.path.clone();
@@ -351,6 +352,7 @@ impl Walk {
             names: packed.names.clone(),
             data: packed.data.clone(),
             text: None,
+            wide: false,
             types,
             flags: packed.flags,
             sha256: digest,

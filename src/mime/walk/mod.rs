@@ -484,6 +484,7 @@ fn new_part(
         names: facts.names,
         data: Bytes::new(),
         text: None,
+        wide: false,
         types: Vec::new(),
         flags: if entity.embedded { vec![PartFlag::Embedded] } else { Vec::new() },
         sha256: Sha256::digest(b"").into(),
