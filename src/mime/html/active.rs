@@ -2,12 +2,10 @@
 
 use super::{Element, entities};
 
-/// True if the element runs a script, holds a file in an address, or shows another page.
+/// True if the element runs a script, holds a file in an address, or a page in a value.
 pub(super) fn is_active(element: &Element<'_>) -> bool {
     match element.name.as_str() {
-        "script" | "object" | "embed" | "iframe" | "frame" | "applet" | "foreignobject" => {
-            return true;
-        }
+        "script" | "foreignobject" | "hta:application" => return true,
         "style" => {
             return element.raw.is_some_and(|raw| contains(raw.as_bytes(), b"data:"));
         }
@@ -17,8 +15,26 @@ pub(super) fn is_active(element: &Element<'_>) -> bool {
         is_handler(name)
             || matches!(name.as_str(), "srcdoc" | "download" | "implementation")
             || (name == "style" && contains(value.as_bytes(), b"data:"))
+            || (name == "content" && contains(value.as_bytes(), b"data:"))
+            || (name == "srcset" && contains(value.as_bytes(), b"data:"))
             || holds_code(value)
+            || is_coded(value)
     })
+}
+
+/// True for long text that holds nothing but the letters of base64, hex or percent escapes.
+pub(in crate::mime) fn is_coded(text: &str) -> bool {
+    const CODED_BYTES_MIN: usize = 256;
+    const SAMPLE_BYTES: usize = 200;
+    if text.len() < CODED_BYTES_MIN {
+        return false;
+    }
+    let text = text.trim();
+    text.len() >= CODED_BYTES_MIN
+        && text.bytes().take(SAMPLE_BYTES).all(|octet| {
+            octet.is_ascii_alphanumeric()
+                || matches!(octet, b'+' | b'/' | b'=' | b'-' | b'_' | b'%' | b'\r' | b'\n')
+        })
 }
 
 /// True for the name of an attribute whose value is a script.
@@ -46,9 +62,10 @@ pub(in crate::mime) fn scheme(value: &str) -> Option<&'static str> {
         .find(|name| head.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')))
 }
 
-/// True for a comment that some readers take for markup with a script.
+/// True for a comment that some readers take for markup with a script, or with a file in an address.
 pub(super) fn hides_script(comment: &str) -> bool {
-    comment.starts_with("[if") && contains(comment.as_bytes(), b"<script")
+    comment.starts_with("[if")
+        && [&b"<script"[..], b"data:"].iter().any(|mark| contains(comment.as_bytes(), mark))
 }
 
 /// Case does not matter; `mark` is in lower case and begins with a sign that has no other case, or is rare.
@@ -76,9 +93,10 @@ mod tests {
             ("<img src=\"DATA:image/png;base64,aaaa\">", true),
             ("<p style='background:url( data:image/png,x )'>", true),
             ("<iframe srcdoc='x'>", true),
+            ("<iframe src='http://a.b/c'></iframe>", false),
             ("<style>a{background:url(data:x,y)}</style>", true),
         ] {
-            assert_eq!(render(html).active, want, "{html:?}");
+            assert_eq!(!render(html).active.is_empty(), want, "{html:?}");
         }
     }
 }

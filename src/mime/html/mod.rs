@@ -4,7 +4,7 @@ mod active;
 mod entities;
 mod token;
 
-pub(super) use active::{is_handler, scheme};
+pub(super) use active::{is_coded, is_handler, scheme};
 pub(super) use entities::entities;
 pub(super) use token::{Cutter, Element, Token};
 
@@ -19,8 +19,9 @@ pub struct Rendered {
     pub links: Vec<(String, Option<String>)>,
     /// Characters of text that are written but not shown (`display:none`, size 0, …).
     pub hidden: usize,
-    /// Something in it is worth a closer look: a script, an address that holds a file, another page inside.
-    pub active: bool,
+    /// What in it is worth a closer look, as it is written, with NUL between: scripts, addresses that hold a file,
+    /// text that only a script can read.
+    pub active: String,
 }
 
 /// Open elements that are remembered for their being hidden; deeper ones are shown.
@@ -37,9 +38,11 @@ pub fn render(html: &str) -> Rendered {
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         let (text, tag) = rest.split_at(at);
         page.text(text);
+        page.coded(text);
         rest = page.markup(tag);
     }
     page.text(rest);
+    page.coded(rest);
     page.end_link();
     page.out.text.truncate(page.out.text.trim_end().len());
     page.out
@@ -101,15 +104,38 @@ impl Page {
         let (token, rest) = self.cutter.next(at);
         match token {
             Token::Sign => self.text("&lt;"),
-            Token::Comment(comment) => self.out.active |= active::hides_script(comment),
+            Token::Comment(comment) if active::hides_script(comment) => {
+                self.keep(at, rest);
+            }
+            Token::Comment(_) => {}
             Token::Open(element) => {
-                self.out.active |= active::is_active(&element);
+                if active::is_active(&element) {
+                    self.keep(at, rest);
+                }
                 self.element(&element);
             }
             Token::Close(name) => self.close(&name),
             Token::Other => {}
         }
         rest
+    }
+
+    /// Keeps what stands between `at` and `rest` for a closer look.
+    fn keep(&mut self, at: &str, rest: &str) {
+        let active = &mut self.out.active;
+        if active.is_empty() && self.cutter.xml {
+            active.push_str("<?xml?>\0");
+        }
+        active.push_str(at.get(..at.len() - rest.len()).unwrap_or_default());
+        active.push('\0');
+    }
+
+    /// Keeps text that nobody can read but a script.
+    fn coded(&mut self, text: &str) {
+        if is_coded(text) {
+            self.out.active.push_str(text);
+            self.out.active.push('\0');
+        }
     }
 
     fn element(&mut self, element: &Element<'_>) {

@@ -35,7 +35,7 @@ pub(in crate::mime) struct Cutter {
     /// In XML an element may end where it begins (`<a/>`); HTML does not know that.
     pub(in crate::mime) xml: bool,
     /// Octets that were looked at in vain for the end of a quoted value.
-    pub(super) vain: usize,
+    pub(in crate::mime) vain: usize,
 }
 
 impl Cutter {

@@ -198,7 +198,7 @@ impl Walk {
         true
     }
 
-    /// Collects the links of a text or a page. If it is a page that does more than show itself: its text.
+    /// Collects the links of a text or a page. Gives what of a page does more than show itself.
     pub(super) fn collect_links(&mut self, index: usize) -> Option<Bytes> {
         let part = self.message.parts.get(index)?;
         let mut page = None;
@@ -210,7 +210,7 @@ impl Walk {
                     Some(_) | None => charset::of_page(&part.data),
                 };
                 let (found, active) = html_links(&text);
-                page = active.then(|| Bytes::from(text.into_owned()));
+                page = (!active.is_empty()).then(|| Bytes::from(active));
                 found
             }
             (Some(text), false) => {
@@ -381,7 +381,7 @@ impl Walk {
         }
     }
 
-    /// Opens what is a container or a message by content or name. `page`: the text of a page worth opening.
+    /// Opens what is a container or a message by content or name. `page`: what of a page is worth it.
     fn look_inside(
         &mut self,
         index: usize,
@@ -501,8 +501,8 @@ fn is_page(part: &Part) -> bool {
             }))
 }
 
-/// Addresses in attributes, and those that only stand in the text; and whether the page is worth a closer look.
-fn html_links(text: &str) -> (Vec<(String, Option<String>)>, bool) {
+/// Addresses in attributes, and those that only stand in the text; and what of the page is worth a closer look.
+fn html_links(text: &str) -> (Vec<(String, Option<String>)>, String) {
     let page = html::render(text);
     let mut found = page.links;
     found.extend(links::in_text(&page.text).into_iter().map(|url| (url, None)));

@@ -67,7 +67,7 @@ impl DataUrl {
     pub(super) fn is_still_drawing(&self) -> bool {
         self.media == "image/svg+xml"
             && kind::detect(&self.data).first().is_some_and(is_svg)
-            && !html::render(&String::from_utf8_lossy(&self.data)).active
+            && html::render(&String::from_utf8_lossy(&self.data)).active.is_empty()
     }
 
     pub(super) fn is_script(&self) -> bool {

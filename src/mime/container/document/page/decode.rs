@@ -197,13 +197,14 @@ fn is_markup(text: &str, coded: bool) -> bool {
         return false;
     }
     let page = html::render(text);
-    page.active || (coded && !page.links.is_empty()) || has_form(text)
+    !page.active.is_empty() || (coded && !page.links.is_empty()) || asks_or_shows(text)
 }
 
-fn has_form(text: &str) -> bool {
+/// True for markup that asks for something, or shows another page.
+fn asks_or_shows(text: &str) -> bool {
     memchr::memchr_iter(b'<', text.as_bytes()).any(|at| {
         let tag = text.as_bytes().get(at + 1..).unwrap_or_default();
-        [&b"form"[..], b"meta http", b"input"]
+        [&b"form"[..], b"meta http", b"input", b"iframe", b"frame", b"embed", b"object"]
             .iter()
             .any(|name| tag.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name)))
     })

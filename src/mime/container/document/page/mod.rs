@@ -17,20 +17,19 @@ use super::{Ask, Member, Opened};
 use crate::mail::{DefectCode, PartFlag};
 use crate::mime::budget::Budget;
 use crate::mime::html::{self, Cutter, Element, Token, entities};
-use crate::mime::{charset, links};
+use crate::mime::links;
 
 /// Files that are taken out of one page.
 const FILES_MAX: usize = 500;
 /// Scripts in scripts.
 const SCRIPTS_MAX: usize = 3;
-/// Text of a page that scripts may decode: shorter is none.
-const CODED_BYTES_MIN: usize = 256;
 /// Links that are taken out of scripts.
 const LINKS_MAX: usize = 1_000;
 
+/// Opens what [`html::render`] found to be worth it, or a page as a whole; as UTF-8.
 pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     let Ask { data, budget, .. } = ask;
-    let text = charset::of_page(data);
+    let text = String::from_utf8_lossy(data);
     let mut page = Page {
         budget,
         opened,
@@ -66,37 +65,39 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// `text`: a page, or pieces of one with NUL between.
     fn markup(&mut self, text: &str) {
-        let mut cutter = Cutter::of(text);
-        // Some readers take what stands in conditional comments for markup; comments do not nest.
-        let mut work = vec![text];
-        while let Some(mut rest) = work.pop() {
-            let outer = std::ptr::eq(rest, text);
-            while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
-                let (shown, tag) = rest.split_at(at);
-                self.coded_text(shown);
-                let (token, behind) = cutter.next(tag);
-                match token {
-                    Token::Open(element) => self.element(&element, cutter.xml),
-                    Token::Comment(comment) if outer && comment.starts_with("[if") => {
-                        work.push(comment);
+        let xml = Cutter::of(text).xml;
+        for piece in text.split('\0') {
+            let mut cutter = Cutter { xml, ..Cutter::default() };
+            // Some readers take what stands in conditional comments for markup; comments do not nest.
+            let mut work = vec![(piece, true)];
+            while let Some((mut rest, outer)) = work.pop() {
+                while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
+                    let (shown, tag) = rest.split_at(at);
+                    self.coded_text(shown);
+                    let (token, behind) = cutter.next(tag);
+                    match token {
+                        Token::Open(element) => self.element(&element, xml),
+                        Token::Comment(comment) if outer && comment.starts_with("[if") => {
+                            work.push((comment, false));
+                        }
+                        Token::Comment(_) | Token::Sign | Token::Close(_) | Token::Other => {}
                     }
-                    Token::Comment(_) | Token::Sign | Token::Close(_) | Token::Other => {}
+                    rest = behind;
+                    if let Some(code) = self.budget.late() {
+                        self.opened.note(code);
+                        return;
+                    }
                 }
-                rest = behind;
-                if let Some(code) = self.budget.late() {
-                    self.opened.note(code);
-                    return;
-                }
+                self.coded_text(rest);
             }
-            self.coded_text(rest);
         }
     }
 
     fn coded_text(&mut self, text: &str) {
-        let text = text.trim();
-        if text.len() >= CODED_BYTES_MIN && looks_coded(text) {
-            self.coded.push(text.to_owned());
+        if html::is_coded(text) {
+            self.coded.push(text.trim().to_owned());
         }
     }
 
@@ -303,13 +304,6 @@ fn find_data(text: &str) -> Option<usize> {
 fn is_namespace(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     ["www.w3.org/", "ns.adobe.com/", "purl.org/"].iter().any(|known| host.starts_with(known))
-}
-
-fn looks_coded(text: &str) -> bool {
-    const SAMPLE_BYTES: usize = 200;
-    text.bytes().take(SAMPLE_BYTES).all(|octet| {
-        octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=' | b'-' | b'_' | b'%')
-    })
 }
 
 #[cfg(test)]
