@@ -16,7 +16,8 @@ pub(super) fn is_active(element: &Element<'_>) -> bool {
     element.attributes.iter().any(|(name, value)| {
         is_handler(name)
             || matches!(name.as_str(), "srcdoc" | "download" | "implementation")
-            || (name == "style" && contains(value.as_bytes(), b"data:"))
+            || (matches!(name.as_str(), "style" | "content")
+                && contains(value.as_bytes(), b"data:"))
             || holds_code(value)
     })
 }
@@ -77,6 +78,7 @@ mod tests {
             ("<p style='background:url( data:image/png,x )'>", true),
             ("<iframe srcdoc='x'>", true),
             ("<style>a{background:url(data:x,y)}</style>", true),
+            ("<meta http-equiv=refresh content='0;url=data:x,y'>", true),
         ] {
             assert_eq!(render(html).active, want, "{html:?}");
         }
