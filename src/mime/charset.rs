@@ -27,8 +27,12 @@ pub(super) fn decode<'a>(
         let (text, _, bad) = encoding.decode(octets);
         return (text, bad.then_some(DefectCode::BadCharset));
     }
+    // Of these the decoders here make nothing at all, but readers show at least what is ASCII in them.
+    let shown_by_others = Encoding::for_label(label.as_bytes()) == Some(encoding_rs::REPLACEMENT);
     match charset_decoder(label.as_bytes()) {
-        Some(decoder) if label.len() <= 45 => (Cow::Owned(decoder(octets)), None),
+        Some(decoder) if label.len() <= 45 && !shown_by_others => {
+            (Cow::Owned(decoder(octets)), None)
+        }
         _ => (guess(octets), Some(DefectCode::UnknownCharset)),
     }
 }
@@ -128,6 +132,8 @@ mod tests {
             (b"a\0b\0", Some("UTF-16"), "ab", None),
             (b"+AGE-", Some("utf-7"), "a", None),
             (b"\xe9", Some("utf-8"), "\u{fffd}", Some(DefectCode::BadCharset)),
+            (b"abc", Some("hz-gb-2312"), "abc", Some(DefectCode::UnknownCharset)),
+            (b"abc", Some("ISO-2022-KR"), "abc", Some(DefectCode::UnknownCharset)),
             (b"abc", Some("x-no-such"), "abc", Some(DefectCode::UnknownCharset)),
         ];
         for (octets, charset, want, defect) in table {

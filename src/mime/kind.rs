@@ -60,6 +60,23 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"xar!", of("xar", "archive", "application/x-xar")),
     (0, b"EGGA", of("egg", "archive", "application/x-egg")),
     (0, b"ALZ\x01", of("alz", "archive", "application/x-alz")),
+    (0, b"SIT!", of("sit", "archive", "application/x-stuffit")),
+    (0, b"StuffIt (c)1997-", of("sit", "archive", "application/x-stuffit")),
+    (0, b"StuffIt!", of("sitx", "archive", "application/x-stuffitx")),
+    (0, b"hsqs", of("squashfs", "archive", "application/x-squashfs")),
+    (0, b"sqsh", of("squashfs", "archive", "application/x-squashfs")),
+    (0, b"LRZI", of("lrz", "archive", "application/x-lrzip")),
+    (0, b"7kSt", of("zpaq", "archive", "application/x-zpaq")),
+    (0, b"zPQ\x01", of("zpaq", "archive", "application/x-zpaq")),
+    (0, b"KWAJ\x88\xf0\x27\xd1", of("kwaj", "archive", "application/x-ms-compress")),
+    (0, b"SZDD\x88\xf0\x27\x33", of("szdd", "archive", "application/x-ms-compress")),
+    (0, b"KDMV", of("vmdk", "archive", "application/x-vmdk")),
+    (0, b"QFI\xfb", of("qcow", "archive", "application/x-qcow")),
+    (0, b"\xff\x06\0\0sNaPpY", of("sz", "archive", "application/x-snappy-framed")),
+    (3, b"NTFS    ", of("img", "archive", "application/x-raw-disk-image")),
+    (3, b"EXFAT   ", of("img", "archive", "application/x-raw-disk-image")),
+    (54, b"FAT1", of("img", "archive", "application/x-raw-disk-image")),
+    (82, b"FAT32   ", of("img", "archive", "application/x-raw-disk-image")),
     (0, b"!<arch>\n", of("ar", "archive", "application/x-archive")),
     (0, b"\xed\xab\xee\xdb", of("rpm", "archive", "application/x-rpm")),
     (0, b"\x78\x9f\x3e\x22", of("tnef", "archive", "application/ms-tnef")),
@@ -69,6 +86,7 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"L\0\0\0\x01\x14\x02\0", of("lnk", "executable", "application/x-ms-shortcut")),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", of("doc", "document", "application/x-ole-storage")),
     (0, b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", of("one", "document", "application/onenote")),
+    (0, b"ActiveMime", of("mso", "document", "application/x-mso")),
     (0, b"{\\rtf", of("rtf", "document", "application/rtf")),
     (0, b"{\\rt", of("rtf", "document", "application/rtf")),
     (0, b"%!PS", of("ps", "document", "application/postscript")),
@@ -130,7 +148,8 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     ] {
         found.extend(fits.then_some(kind));
     }
-    if !text {
+    // A text at both ends may have anything in its middle.
+    if !(text && data.iter().all(|octet| !is_control(octet))) {
         let is_program = is_exe_ms(data) || data.starts_with(b"\x7fELF");
         let embedded = container::embedded(data, is_program);
         for short in container::short_signature(data).into_iter().chain(embedded) {
@@ -153,7 +172,7 @@ fn by_magic(data: &[u8], text: bool, found: &mut Vec<FileType>) {
     for (offset, magic, kind) in MAGIC {
         // "CWS is the name of our shop" is a letter: these formats are never text from end to end.
         let printable = magic.iter().all(|octet| matches!(octet, b' '..=b'~'));
-        let is_word = printable && magic.len() <= 6;
+        let is_word = printable && magic.len() <= 8;
         if text && is_word && matches!(kind.class, "executable" | "archive") {
             continue;
         }
@@ -169,7 +188,7 @@ fn by_magic(data: &[u8], text: bool, found: &mut Vec<FileType>) {
 fn by_start(data: &[u8], text: bool, found: &mut Vec<FileType>) {
     // Readers of PDF look for the mark in the first 1024 octets.
     let head = data.get(..data.len().min(1024)).unwrap_or_default();
-    if memmem::find(head, b"%PDF-").is_some() {
+    if memmem::find(head, b"%PDF-").is_some() || is_headless_pdf(data, head) {
         found.push(of("pdf", "document", "application/pdf"));
     }
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
@@ -182,6 +201,14 @@ fn by_start(data: &[u8], text: bool, found: &mut Vec<FileType>) {
     ] {
         found.extend(fits.then_some(kind));
     }
+}
+
+/// A PDF without its mark, which readers open all the same: by its end they find the rest. Forms (FDF) may hold files, too.
+fn is_headless_pdf(data: &[u8], head: &[u8]) -> bool {
+    const TAIL_BYTES: usize = 2048;
+    let tail = data.get(data.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+    let ends = memmem::find(tail, b"startxref").is_some();
+    (ends && memmem::find(data, b" obj").is_some()) || memmem::find(head, b"%FDF-").is_some()
 }
 
 /// A DOS or Windows program: `MZ` alone is not enough, a text may begin so.
@@ -261,10 +288,14 @@ fn has_zip_end(data: &[u8]) -> bool {
 
 /// Text: no octet that text does not hold, in the first 8 KiB.
 fn is_text(data: &[u8]) -> bool {
-    let is_control = |octet: &u8| matches!(octet, 0..=6 | 14..=26 | 28..=31 | 127);
     let tail = data.get(data.len().saturating_sub(8192)..).unwrap_or_default();
     let head = data.get(..data.len().min(8192)).unwrap_or_default();
     !head.iter().chain(tail).any(is_control)
+}
+
+/// Octets that no text holds.
+fn is_control(octet: &u8) -> bool {
+    matches!(octet, 0..=6 | 14..=26 | 28..=31 | 127)
 }
 
 /// The small text files that lead somewhere when they are opened: `.url`, `.website`, `.scf`, `.desktop`, and the XML of
@@ -378,6 +409,12 @@ mod tests {
         check(b"\x7fELF\x02\x01", &["exe-unix"]);
         check(b"#!/bin/sh\n", &["script", "txt"]);
         check(b"%PDF-1.4\n", &["pdf", "txt"]);
+        check(b"1 0 obj <<>> endobj\nstartxref\n0\n%%EOF\n", &["pdf", "txt"]);
+        check(b"startxref is a word\n", &["txt"]);
+        check(b"%FDF-1.2\n1 0 obj", &["pdf", "txt"]);
+        check(b"StuffIt! is a program", &["txt"]);
+        check(b"hsqs\x01\0\0\0", &["squashfs"]);
+        check(b"\xeb\x52\x90NTFS    \0", &["img"]);
         check(b"GIF89a\x01\0", &["gif"]);
         check(b"<!DOCTYPE html><p>", &["html", "txt"]);
         check(b"<?xml version='1.0'?><svg/>", &["svg", "txt"]);
@@ -410,6 +447,18 @@ mod tests {
         let footer = |mark: &[u8]| [&[1; 600], mark, &[0; 512][..512 - mark.len()]].concat();
         check(&footer(b"conectix"), &["vhd"]);
         check(&footer(b"koly"), &["dmg"]);
+    }
+
+    #[test]
+    fn an_archive_between_long_texts_is_found() {
+        let text = "Nothing but words.\n".repeat(1000);
+        for (archive, want) in
+            [(&b"PK\x03\x04....PK\x05\x06"[..], "zip"), (b"Rar!\x1a\x07\0\0\0\x73", "rar")]
+        {
+            let data = [text.as_bytes(), archive, text.as_bytes()].concat();
+            let short: Vec<_> = detect(&data).iter().map(|kind| kind.short).collect();
+            assert!(short.contains(&want), "{want}: {short:?}");
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub(super) enum Container {
     Rtf,
     Pdf,
     OneNote,
+    ActiveMime,
     Shortcut,
     /// HTML and SVG: scripts, data addresses, smuggled files.
     Page,
@@ -97,6 +98,7 @@ impl Container {
                 "rtf" => Self::Rtf,
                 "pdf" => Self::Pdf,
                 "one" => Self::OneNote,
+                "mso" => Self::ActiveMime,
                 "lnk" | "url" => Self::Shortcut,
                 "html" | "svg" | "hta" => Self::Page,
                 "hqx" | "yenc" => Self::Coded,
@@ -216,6 +218,7 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
         | Container::Rtf
         | Container::Pdf
         | Container::OneNote
+        | Container::ActiveMime
         | Container::Shortcut
         | Container::Page
         | Container::Cms => document::open(container, ask, out),

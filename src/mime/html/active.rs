@@ -95,6 +95,7 @@ mod tests {
             ("<iframe srcdoc='x'>", true),
             ("<iframe src='http://a.b/c'></iframe>", false),
             ("<style>a{background:url(data:x,y)}</style>", true),
+            ("<meta http-equiv=refresh content='0;url=data:x,y'>", true),
         ] {
             assert_eq!(!render(html).active.is_empty(), want, "{html:?}");
         }

@@ -34,14 +34,19 @@ pub(super) fn is_prose(octets: &[u8]) -> bool {
 
 /// Where a line begins with a MIME field.
 fn find_mime_field(octets: &[u8]) -> Option<usize> {
-    memmem::find_iter(octets, b"ontent-").map(|at| at.wrapping_sub(1)).find(|at| {
-        let starts = *at == 0 || matches!(octets.get(at.wrapping_sub(1)), Some(b'\n' | b'\r'));
-        let field = octets.get(*at..).unwrap_or_default();
-        let named = |name: &[u8]| {
-            field.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name))
-        };
-        starts && (named(b"content-type:") || named(b"content-transfer-encoding:"))
-    })
+    find_line(octets, &[b"content-type:", b"content-transfer-encoding:"])
+}
+
+/// The first line that begins with one of the words, which are in lower case.
+fn find_line(octets: &[u8], words: &[&[u8]]) -> Option<usize> {
+    let begins = |at: usize| {
+        let line = octets.get(at..).unwrap_or_default();
+        words
+            .iter()
+            .any(|word| line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))
+    };
+    let behind_ends = memchr::memchr2_iter(b'\n', b'\r', octets).map(|at| at + 1);
+    [0].into_iter().chain(behind_ends).find(|at| begins(*at))
 }
 
 impl Walk {
@@ -58,10 +63,16 @@ impl Walk {
 
     /// True if nothing of the same content and the same names was opened yet. The names count, for they decide how a
     /// part is opened, and what is in it is called.
-    pub(super) fn opens_first(&mut self, index: usize) -> bool {
+    ///
+    /// So does what it is taken for: a text or none, and the page as its charset makes it.
+    pub(super) fn opens_first(&mut self, index: usize, page: Option<&Bytes>) -> bool {
         let Some(part) = self.message.parts.get(index) else { return false };
         let mut digest = Sha256::new();
         digest.update(part.sha256);
+        digest.update([u8::from(part.declared_type.starts_with("text")), u8::from(page.is_some())]);
+        if let Some(page) = page.filter(|page| **page != part.data) {
+            digest.update(Sha256::digest(page));
+        }
         for name in &part.names {
             digest.update(name);
             digest.update(b"\0");
@@ -112,7 +123,7 @@ impl Walk {
         self.look_into_text(index, body, true);
         let names =
             self.message.parts.get(index).map(|part| part.names.clone()).unwrap_or_default();
-        if self.opens_first(index) {
+        if self.opens_first(index, page.as_ref()) {
             self.look_inside(index, page, &names, prefix, 0);
         }
     }
@@ -150,8 +161,10 @@ impl Walk {
         } else if matches!(encoding, Encoding::Uuencode | Encoding::YEnc) {
             // The part is the first file; unpackers write the others, too.
             self.find_files(index, body, 1);
+        } else {
+            self.find_files_in_file(index);
         }
-        if self.opens_first(index) {
+        if self.opens_first(index, page.as_ref()) {
             self.look_inside(index, page, &names, prefix, 0);
         }
     }
@@ -243,16 +256,6 @@ impl Walk {
     fn look_into_text(&mut self, index: usize, data: &Bytes, typed: bool) {
         self.find_files(index, data, 0);
         let Some(at) = find_mime_field(data) else { return };
-        let path = self.path_of(index);
-        let depth = self.depth_of(index) + 1;
-        let nested = path.matches("/text").count() >= TEXTS_MAX;
-        if !nested && depth > self.budget.limits.depth_max {
-            self.note(DefectCode::TooDeep, &path, "");
-            return;
-        }
-        if nested || !self.may_read_again(data.len()) {
-            return;
-        }
         let start = section_start(data, at);
         let octets = match crate::mime::multipart::guess_boundary(data) {
             // A multipart without its header: one is made up for it.
@@ -269,6 +272,21 @@ impl Walk {
             }
             None => data.slice(start..),
         };
+        self.push_text(index, octets, typed);
+    }
+
+    /// A message that stands in another content.
+    fn push_text(&mut self, index: usize, octets: Bytes, embedded: bool) {
+        let path = self.path_of(index);
+        let depth = self.depth_of(index) + 1;
+        let nested = path.matches("/text").count() >= TEXTS_MAX;
+        if !nested && depth > self.budget.limits.depth_max {
+            self.note(DefectCode::TooDeep, &path, "");
+            return;
+        }
+        if nested || !self.may_read_again(octets.len()) {
+            return;
+        }
         self.work.push(Work::Entity(Entity {
             octets,
             parent: Some(index),
@@ -276,8 +294,17 @@ impl Walk {
             place: Place::At(format!("{path}/text")),
             default_type: "text/plain",
             reading: None,
-            embedded: typed,
+            embedded,
         }));
+    }
+
+    /// Unpackers open files of uuencode as archives: a file that is a text may be one.
+    fn find_files_in_file(&mut self, index: usize) {
+        let part = self.message.parts.get(index);
+        let text = part.filter(|part| part.types.iter().any(|kind| kind.short == "txt"));
+        if let Some(text) = text.map(|part| part.data.clone()) {
+            self.find_files(index, &text, 0);
+        }
     }
 
     /// A message by PGP needs a key, whether it is a part of its own or stands in a text.
@@ -287,6 +314,8 @@ impl Walk {
             part.flags.push(PartFlag::Encrypted);
             let path = part.path.clone();
             self.note(DefectCode::Encrypted, &path, "PGP");
+        } else if is_pgp_packed(&part.data, &part.names) && !part.is(PartFlag::Unscannable) {
+            part.flags.push(PartFlag::Unscannable);
         }
     }
 
@@ -362,6 +391,8 @@ impl Walk {
         let page = self.collect_links(index);
         if packed.reading {
             self.look_into_text(index, &packed.data, true);
+        } else {
+            self.find_files_in_file(index);
         }
         self.look_into_member(index, page, &packed.names, packed.archive_depth);
         self.in_order(first_child);
@@ -375,7 +406,7 @@ impl Walk {
         names: &[String],
         archive_depth: usize,
     ) {
-        if self.opens_first(index) {
+        if self.opens_first(index, page.as_ref()) {
             let prefix = format!("{}/", self.path_of(index));
             self.look_inside(index, page, names, &prefix, archive_depth);
         }
@@ -405,6 +436,11 @@ impl Walk {
             && (is_member || !part.declared_type.starts_with("text"));
         if by_name || by_type {
             self.push_message(index, data.clone(), prefix.to_owned());
+        } else if (is_member || !part.declared_type.starts_with("text"))
+            && let Some(at) = find_line(&data, &[b"mime-version:"])
+        {
+            // Word processors open that, whatever stands before it: another document, most of all.
+            self.push_text(index, data.slice(section_start(&data, at)..), false);
         }
         let mut containers = Container::among(&types);
         containers.retain(|container| *container != Container::Page);
@@ -482,11 +518,21 @@ fn is_pgp_message(data: &[u8], names: &[String]) -> bool {
     // Session keys and encrypted data, in either form of a packet's head.
     let packets =
         matches!(data.first(), Some(0x84..=0x86 | 0x8c..=0x8e | 0xc1 | 0xc3 | 0xd2 | 0xd4));
-    let named = |name: &String| {
+    armoured || (packets && is_named_pgp(names))
+}
+
+/// True for a file of packets that are only signed, packed or stored: no key is needed, but they are not opened here.
+fn is_pgp_packed(data: &[u8], names: &[String]) -> bool {
+    let packets =
+        matches!(data.first(), Some(0x90..=0x93 | 0xa0..=0xa3 | 0xac..=0xaf | 0xc4 | 0xc8 | 0xcb));
+    packets && is_named_pgp(names)
+}
+
+fn is_named_pgp(names: &[String]) -> bool {
+    names.iter().any(|name| {
         let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
         name.ends_with(".pgp") || name.ends_with(".gpg")
-    };
-    armoured || (packets && names.iter().any(named))
+    })
 }
 
 /// True for HTML and SVG, by declaration, content or name.

@@ -148,3 +148,64 @@ fn what_needs_a_key_is_encrypted_and_a_signature_is_not() {
         assert_eq!(got.parts[0].is(PartFlag::Encrypted), want, "{text}");
     }
 }
+
+/// A message of parts: the lines of their headers, and their contents, which are put in base64.
+fn of_parts(parts: &[(&str, &str)]) -> String {
+    let mut text = "Content-Type: multipart/mixed; boundary=b\n\n".to_owned();
+    for (header, content) in parts {
+        text += &format!(
+            "--b\nContent-Type: {header}\nContent-Transfer-Encoding: base64\n\n{}\n",
+            STANDARD.encode(content)
+        );
+    }
+    text + "--b--\n"
+}
+
+#[test]
+fn the_same_octets_under_another_type_or_charset_are_opened_again() {
+    // `data:` address of "%PDF-1.4 x".
+    let page = r#"<a href="data:application/pdf;base64,JVBERi0xLjQgeA==" download="x.pdf">x</a>"#;
+    let utf7 =
+        r#"+ADw-a href="data:application/pdf;base64,JVBERi0xLjQgeA=+AD0-" download="x.pdf">x</a>"#;
+    for (first, second, content) in [
+        ("text/plain", "text/html", page),
+        ("application/octet-stream", "text/html", page),
+        ("text/html; charset=utf-8", "text/html; charset=utf-7", utf7),
+    ] {
+        let got = message(&of_parts(&[(first, content), (second, content)]));
+        assert_eq!(&part(&got, "x.pdf").data[..], b"%PDF-1.4 x", "{first}, {second}");
+    }
+}
+
+#[test]
+fn files_are_found_in_an_attached_file_of_uuencode() {
+    let text = "begin 644 a.exe\n#86)C\n`\nend\n";
+    let got = message(&of_parts(&[("application/octet-stream; name=x.uue", text)]));
+    assert_eq!(&part(&got, "a.exe").data[..], b"abc");
+}
+
+#[test]
+fn a_message_behind_another_document_is_read_as_word_processors_do() {
+    let mail = "MIME-VERSION: 1.0\nCONTENT-TYPE: application/x; NAME=a.exe\n\nabc";
+    for before in ["%PDF-1.4\n1 0 obj <<>> endobj\n", "some junk\n\n"] {
+        let got = message(&of_parts(&[("application/msword", &format!("{before}{mail}"))]));
+        assert_eq!(&part(&got, "a.exe").data[..], b"abc", "{before}");
+    }
+}
+
+#[test]
+fn fields_in_a_text_are_found_in_capitals() {
+    let text = "hello\n\nCONTENT-TYPE: text/x\nCONTENT-TRANSFER-ENCODING: base64\n\nYWJj\n";
+    let got = message(text);
+    assert!(got.parts.iter().any(|part| &part.data[..] == b"abc"), "{:?}", got.parts);
+}
+
+#[test]
+fn packets_that_need_no_key_are_not_taken_for_looked_at() {
+    let got = message(&of_parts(&[("application/octet-stream; name=a.gpg", "\u{a3}x")]));
+    assert!(!got.parts[1].is(PartFlag::Unscannable), "a text");
+    let got = message(
+        "Content-Type: application/octet-stream; name=a.gpg\nContent-Transfer-Encoding: base64\n\nowE=\n",
+    );
+    assert!(got.parts[0].is(PartFlag::Unscannable));
+}

@@ -12,7 +12,8 @@ const PKCS7: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07";
 /// 1.2.840.113549.1.9.16.1, without its last number.
 const SMIME: &[u8] = b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01";
 
-const SIGNED: u8 = 2;
+/// Data as it is, signed, with a digest: the content stands there in plain.
+const PLAIN: [u8; 3] = [1, 2, 5];
 const ENVELOPED: [u8; 3] = [3, 4, 6];
 const COMPRESSED: u8 = 9;
 const AUTH_ENVELOPED: u8 = 23;
@@ -37,7 +38,7 @@ fn kind(data: &[u8]) -> Option<Kind> {
         memmem::find(head, prefix).and_then(|at| head.get(at + prefix.len()).copied())
     };
     match (number(PKCS7), number(SMIME)) {
-        (Some(SIGNED), _) => Some(Kind::Signed),
+        (Some(number), _) if PLAIN.contains(&number) => Some(Kind::Signed),
         (Some(number), _) if ENVELOPED.contains(&number) => Some(Kind::Enveloped),
         (None, Some(COMPRESSED)) => Some(Kind::Compressed),
         (None, Some(AUTH_ENVELOPED)) => Some(Kind::Enveloped),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     fn signed(content: &[u8]) -> Vec<u8> {
-        block(&[PKCS7, &[SIGNED]].concat(), content)
+        block(&[PKCS7, &[2]].concat(), content)
     }
 
     fn members(data: Vec<u8>) -> Vec<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! Documents that carry files, links, or programs that run when they are opened.
 
+mod active_mime;
 mod cms;
 mod field;
 pub(super) mod kinds;
@@ -35,6 +36,8 @@ pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
         rtf::open(ask, opened);
     } else if container == Container::OneNote {
         onenote::open(ask, opened);
+    } else if container == Container::ActiveMime {
+        active_mime::open(ask, opened);
     } else if container == Container::Shortcut {
         shortcut::open(ask, opened);
     }
