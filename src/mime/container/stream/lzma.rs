@@ -39,7 +39,7 @@ pub(in crate::mime) fn is_lzma(data: &[u8]) -> bool {
     let Some((properties, dictionary, size)) = lzma_header(data) else { return false };
     let shape = dictionary.checked_shr(dictionary.trailing_zeros()).unwrap_or(0);
     properties < 225
-        && ((dictionary > 1 && matches!(shape, 1 | 3)) || dictionary == u32::MAX)
+        && (matches!(shape, 1 | 3) || dictionary == u32::MAX)
         && (size == u64::MAX || (size > 0 && size >> SIZE_BITS == 0))
         && data.get(HEADER_BYTES) == Some(&0)
 }
