@@ -19,6 +19,7 @@ const SCRIPT: FileType = of("script", "script", "text/x-shellscript");
 const URL: FileType = of("url", "text", "application/x-url");
 const CMS: FileType = of("p7m", "data", "application/pkcs7-mime");
 const MAC_BINARY: FileType = of("macbin", "archive", "application/x-macbinary");
+const RTF: FileType = of("rtf", "document", "application/rtf");
 const SVG: FileType = of("svg", "image", "image/svg+xml");
 
 /// Offset, magic, type. The first that fits is the most telling.
@@ -76,6 +77,10 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (3, b"NTFS    ", of("img", "archive", "application/x-raw-disk-image")),
     (3, b"EXFAT   ", of("img", "archive", "application/x-raw-disk-image")),
     (54, b"FAT1", of("img", "archive", "application/x-raw-disk-image")),
+    (32, b"NXSB", of("img", "archive", "application/x-raw-disk-image")),
+    (512, b"EFI PART", of("img", "archive", "application/x-raw-disk-image")),
+    (1024, b"H+\0\x04", of("img", "archive", "application/x-raw-disk-image")),
+    (1024, b"HX\0\x05", of("img", "archive", "application/x-raw-disk-image")),
     (82, b"FAT32   ", of("img", "archive", "application/x-raw-disk-image")),
     (0, b"!<arch>\n", of("ar", "archive", "application/x-archive")),
     (0, b"\xed\xab\xee\xdb", of("rpm", "archive", "application/x-rpm")),
@@ -87,8 +92,7 @@ static MAGIC: &[(usize, &[u8], FileType)] = &[
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", of("doc", "document", "application/x-ole-storage")),
     (0, b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", of("one", "document", "application/onenote")),
     (0, b"ActiveMime", of("mso", "document", "application/x-mso")),
-    (0, b"{\\rtf", of("rtf", "document", "application/rtf")),
-    (0, b"{\\rt", of("rtf", "document", "application/rtf")),
+    (0, b"{\\rt", RTF),
     (0, b"%!PS", of("ps", "document", "application/postscript")),
     (0, b"\x89PNG\r\n\x1a\n", of("png", "image", "image/png")),
     (0, b"GIF8", of("gif", "image", "image/gif")),
@@ -142,7 +146,7 @@ pub fn detect(data: &[u8]) -> Vec<FileType> {
     found.extend(disk_image(data));
     for (fits, kind) in [
         (container::is_cpio(data), of("cpio", "archive", "application/x-cpio")),
-        (is_tar(data), TAR),
+        (is_tar(data) || is_tar_behind(data, &found), TAR),
         (container::is_mac_binary(data), MAC_BINARY),
         (container::is_cms(data), CMS),
     ] {
@@ -194,6 +198,7 @@ fn by_start(data: &[u8], text: bool, found: &mut Vec<FileType>) {
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     found.extend(markup(start).or_else(|| wide_markup(data)));
     for (fits, kind) in [
+        (start.starts_with(b"{\\rt"), RTF),
         (start.starts_with(b"#!"), SCRIPT),
         (text && is_url(start), URL),
         (is_mail(start), MAIL),
@@ -279,6 +284,19 @@ fn is_tar(data: &[u8]) -> bool {
     container::tar_checksum_fits(header)
 }
 
+/// Junk of whole blocks, and then a tar: its reader passes over what is no header.
+fn is_tar_behind(data: &[u8], found: &[FileType]) -> bool {
+    const USTAR_AT: usize = 257;
+    // What is an archive already is opened as that; what it holds may well begin at a whole block.
+    if found.iter().any(|kind| kind.class == "archive") || data.first() == Some(&0) {
+        return false;
+    }
+    data.chunks_exact(512).skip(1).any(|block| {
+        block.get(USTAR_AT..).is_some_and(|rest| rest.starts_with(b"ustar"))
+            && container::tar_checksum_fits(block)
+    })
+}
+
 /// The end record of a zip near the end, whatever stands before the zip.
 fn has_zip_end(data: &[u8]) -> bool {
     const TAIL_BYTES: usize = 66_000;
@@ -349,6 +367,10 @@ fn markup(start: &[u8]) -> Option<FileType> {
         Some(if hta { of("hta", "script", "application/hta") } else { HTML })
     } else if has(b"<script") {
         Some(HTML)
+    } else if lower.starts_with(b"<?xml")
+        && (has(b"<pkg:package") || has(b"<w:worddocument") || has(b"<office:document"))
+    {
+        Some(of("flatxml", "document", "application/xml"))
     } else if lower.starts_with(b"<?xml") {
         Some(of("xml", "text", "text/xml"))
     } else if lower.starts_with(b"<?php") {
@@ -411,6 +433,7 @@ mod tests {
         check(b"%PDF-1.4\n", &["pdf", "txt"]);
         check(b"1 0 obj <<>> endobj\nstartxref\n0\n%%EOF\n", &["pdf", "txt"]);
         check(b"startxref is a word\n", &["txt"]);
+        check(b" \r\n{\\rtf1 x}", &["rtf", "txt"]);
         check(b"%FDF-1.2\n1 0 obj", &["pdf", "txt"]);
         check(b"StuffIt! is a program", &["txt"]);
         check(b"hsqs\x01\0\0\0", &["squashfs"]);
@@ -447,6 +470,25 @@ mod tests {
         let footer = |mark: &[u8]| [&[1; 600], mark, &[0; 512][..512 - mark.len()]].concat();
         check(&footer(b"conectix"), &["vhd"]);
         check(&footer(b"koly"), &["dmg"]);
+    }
+
+    #[test]
+    fn a_tar_is_found_behind_whole_blocks_of_junk() {
+        let mut header = vec![0; 512];
+        header[..5].copy_from_slice(b"a.txt");
+        header[124..135].copy_from_slice(b"00000000000");
+        header[257..263].copy_from_slice(b"ustar\0");
+        let sum = header.iter().map(|octet| u32::from(*octet)).sum::<u32>() + 8 * 32;
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        header[155] = b' ';
+        let junk = [b'x'; 512];
+        let has_tar = |data: &[u8]| detect(data).iter().any(|kind| kind.short == "tar");
+        assert!(has_tar(&header));
+        assert!(has_tar(&[&junk[..], &header].concat()));
+        assert!(has_tar(&[&junk[..], &junk, &header].concat()));
+        assert!(!has_tar(&[&junk[..500], &header].concat()), "no reader looks there");
+        header[0] = b'b';
+        assert!(!has_tar(&[&junk[..], &header].concat()), "the sum is wrong");
     }
 
     #[test]

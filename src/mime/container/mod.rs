@@ -52,6 +52,7 @@ pub(super) enum Container {
     Pdf,
     OneNote,
     ActiveMime,
+    FlatXml,
     Shortcut,
     /// HTML and SVG: scripts, data addresses, smuggled files.
     Page,
@@ -99,6 +100,7 @@ impl Container {
                 "pdf" => Self::Pdf,
                 "one" => Self::OneNote,
                 "mso" => Self::ActiveMime,
+                "flatxml" => Self::FlatXml,
                 "lnk" | "url" => Self::Shortcut,
                 "html" | "svg" | "hta" => Self::Page,
                 "hqx" | "yenc" => Self::Coded,
@@ -219,6 +221,7 @@ pub(super) fn open(container: Container, ask: Ask<'_>) -> Opened {
         | Container::Pdf
         | Container::OneNote
         | Container::ActiveMime
+        | Container::FlatXml
         | Container::Shortcut
         | Container::Page
         | Container::Cms => document::open(container, ask, out),

@@ -107,7 +107,7 @@ impl Page {
             Token::Comment(comment) if active::hides_script(comment) => {
                 self.keep(at, rest);
             }
-            Token::Comment(_) => {}
+            Token::Comment(comment) => self.coded(comment),
             Token::Open(element) => {
                 if active::is_active(&element) {
                     self.keep(at, rest);

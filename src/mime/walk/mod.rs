@@ -18,6 +18,10 @@ use super::transfer::{self, Encoding};
 use crate::mail::{Defect, DefectCode, Message, Part, PartFlag, PartKind};
 use locked::Locked;
 
+/// So much any mail may unpack to, and so many times its own size on top.
+const EXPANDED_FREE_BYTES: u64 = 64 << 20;
+const EXPANDED_TIMES: u64 = 20;
+
 /// Different defects that are kept of one message.
 const DEFECTS_MAX: usize = 1_000;
 
@@ -86,6 +90,13 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn new(raw: Bytes, limits: &Limits) -> Self {
         const AGAIN_TIMES: usize = 16;
+        // What a small mail unpacks to is bounded by its size too, or a hundred of them would fill the memory.
+        let octets = u64::try_from(raw.len()).unwrap_or(u64::MAX);
+        let expanded = EXPANDED_FREE_BYTES.saturating_add(octets.saturating_mul(EXPANDED_TIMES));
+        let limits = &Limits {
+            archive_expanded_bytes_max: limits.archive_expanded_bytes_max.min(expanded),
+            ..limits.clone()
+        };
         Self {
             again_bytes: raw.len().saturating_mul(AGAIN_TIMES).max(limits.again_bytes_min),
             message: Message { raw, ..Message::default() },

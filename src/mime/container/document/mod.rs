@@ -3,6 +3,7 @@
 mod active_mime;
 mod cms;
 mod field;
+mod flat_xml;
 pub(super) mod kinds;
 mod markup;
 mod ole;
@@ -36,6 +37,8 @@ pub(super) fn open(container: Container, ask: Ask<'_>, opened: &mut Opened) {
         rtf::open(ask, opened);
     } else if container == Container::OneNote {
         onenote::open(ask, opened);
+    } else if container == Container::FlatXml {
+        flat_xml::open(ask, opened);
     } else if container == Container::ActiveMime {
         active_mime::open(ask, opened);
     } else if container == Container::Shortcut {

@@ -11,7 +11,7 @@ use super::run::{Decoder, End, Ending, Sink, Step, append, run, since};
 use super::{Format, u32_at};
 
 /// The largest dictionary: `xz -9` asks for 64 MiB.
-const DICTIONARY_BYTES_MAX: u32 = 128 << 20;
+const DICTIONARY_BYTES_MAX: u32 = 64 << 20;
 
 /// Packed octets that a pass over an xz file is given.
 const AHEAD_BYTES: usize = 64 << 10;
@@ -39,7 +39,7 @@ pub(in crate::mime) fn is_lzma(data: &[u8]) -> bool {
     let Some((properties, dictionary, size)) = lzma_header(data) else { return false };
     let shape = dictionary.checked_shr(dictionary.trailing_zeros()).unwrap_or(0);
     properties < 225
-        && ((dictionary > 1 && matches!(shape, 1 | 3)) || dictionary == u32::MAX)
+        && (matches!(shape, 1 | 3) || dictionary == u32::MAX)
         && (size == u64::MAX || (size > 0 && size >> SIZE_BITS == 0))
         && data.get(HEADER_BYTES) == Some(&0)
 }

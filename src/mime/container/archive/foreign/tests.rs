@@ -22,7 +22,11 @@ fn opened(container: Container, data: &[u8]) -> Opened {
 }
 
 fn opened_with(container: Container, data: &[u8], passwords: &[&str]) -> Opened {
-    let mut budget = Budget::new(&Limits::default());
+    opened_within(&Limits::default(), container, data, passwords)
+}
+
+fn opened_within(limits: &Limits, container: Container, data: &[u8], passwords: &[&str]) -> Opened {
+    let mut budget = Budget::new(limits);
     let passwords: Vec<Password> = passwords
         .iter()
         .map(|password| Password {
@@ -140,6 +144,19 @@ fn names_of_encrypted_members_are_listed_and_a_password_opens_them() {
         assert_eq!(member.data, hello());
         assert_eq!(member.flags, [PartFlag::Decrypted(PasswordSource::Subject)]);
         assert_eq!((&right.flags, &right.odd), (&vec![], &vec![]));
+    }
+}
+
+#[test]
+fn keys_are_made_only_as_far_as_the_work_suffices() {
+    let limits = Limits { work_max: 20_000, ..Limits::default() };
+    for (container, sample) in [
+        (Container::SevenZip, samples::SEVEN_ZIP_ENCRYPTED),
+        (Container::Rar, samples::RAR_ENCRYPTED),
+    ] {
+        let closed = opened_within(&limits, container, &octets(sample), &["secret"]);
+        assert_eq!(closed.flags, [PartFlag::Encrypted], "{container:?}");
+        assert!(closed.members.iter().all(|member| member.data.is_empty()));
     }
 }
 

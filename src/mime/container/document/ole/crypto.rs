@@ -111,6 +111,9 @@ pub(super) fn open(
         if budget.is_late() {
             break;
         }
+        if !budget.work(scheme.work()) {
+            break;
+        }
         let Some(key) = scheme.key(&password.octets, &mut rounds_left) else { continue };
         let allowed = budget.file().and_then(|()| budget.expand(package.len(), 0, package.len()));
         if let Err(code) = allowed {
@@ -203,6 +206,14 @@ fn cipher(tag: &markup::Tag<'_>) -> Option<Cipher> {
 }
 
 impl Scheme {
+    /// What one try costs, for [`Budget::work`]: a round is a digest of one block, with the long ones of a larger one.
+    fn work(&self) -> u64 {
+        match self {
+            Self::Standard { .. } => 50_000,
+            Self::Agile { rounds, .. } => 2 * u64::from(*rounds),
+        }
+    }
+
     /// The key of the package, if this is the password.
     fn key(&self, password: &[u8], rounds_left: &mut u64) -> Option<Vec<u8>> {
         match self {

@@ -82,7 +82,8 @@ impl Page<'_> {
                         Token::Comment(comment) if outer && comment.starts_with("[if") => {
                             work.push((comment, false));
                         }
-                        Token::Comment(_) | Token::Sign | Token::Close(_) | Token::Other => {}
+                        Token::Comment(comment) => self.coded_text(comment),
+                        Token::Sign | Token::Close(_) | Token::Other => {}
                     }
                     rest = behind;
                     if let Some(code) = self.budget.late() {
@@ -167,6 +168,10 @@ impl Page<'_> {
             || kind.contains("javascript");
         if !runs {
             self.coded_text(raw);
+            // What stands in strings there is read by scripts.
+            if kind.contains("json") {
+                self.push_script(raw.to_owned(), false, SCRIPTS_MAX);
+            }
             return;
         }
         let linked = ["src", "href", "xlink:href"].iter().any(|name| element.get(name).is_some());

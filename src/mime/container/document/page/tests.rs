@@ -19,6 +19,24 @@ fn zip() -> Vec<u8> {
 }
 
 #[test]
+fn what_scripts_read_out_of_the_page_is_looked_at() {
+    let coded = STANDARD.encode([zip(), vec![7; 300]].concat());
+    for html in [
+        format!(
+            "<script type='application/json'>{{\"d\":\"{coded}\"}}</script><script>go()</script>"
+        ),
+        format!("<!--{coded}--><script>go()</script>"),
+        format!("<p x='{coded}'><script>go()</script>"),
+    ] {
+        let opened = opened(&html);
+        assert_eq!(opened.members.len(), 1, "{html}");
+    }
+    assert!(
+        !opened("<script type='application/json'>{}</script>").flags.contains(&PartFlag::Script)
+    );
+}
+
+#[test]
 fn files_in_addresses_become_members() {
     let coded = STANDARD.encode(zip());
     let percent = coded.replace('=', "%3D").replace('/', "%2f");

@@ -29,8 +29,9 @@ const NAMES_MAX: usize = 16;
 pub(in crate::mime::container) fn open(ask: Ask<'_>, opened: &mut Opened) {
     let Ask { data, passwords, budget, .. } = ask;
     let mut objects = scan::scan(data, budget);
+    let key = crypt::unlock(&objects, passwords, budget);
     let mut file = File { opened, budget, key: None, locked: false, decrypted: None };
-    match crypt::unlock(&objects, passwords) {
+    match key {
         Ok(None) if !passwords.is_empty() => return,
         Ok(None) => {}
         // Without a password readers open it without asking: it is a file as any other.

@@ -90,7 +90,7 @@ impl<'a> Keys<'a> {
         order
     }
 
-    fn key(&mut self, cipher: &Cipher, index: usize) -> Option<Key> {
+    fn key(&mut self, cipher: &Cipher, index: usize, budget: &mut Budget) -> Option<Key> {
         let known = self.made.iter().find(|(is, of, _)| *of == index && is.makes_same_keys(cipher));
         if let Some((_, _, key)) = known {
             return Some(key.clone());
@@ -99,6 +99,12 @@ impl<'a> Keys<'a> {
             return None;
         }
         let password = &self.passwords.get(index)?.octets;
+        // Two digests of a block each; or 2¹⁸ times password and salt.
+        let octets = password.len().saturating_mul(2).saturating_add(11) as u64;
+        let work = if cipher.is_five { 2_u64 << cipher.rounds } else { octets << 12 };
+        if !budget.work(work) {
+            return None;
+        }
         let key = if cipher.is_five {
             key_of_five(password, &cipher.salt, cipher.rounds)
         } else {
@@ -138,7 +144,7 @@ impl<'a> Keys<'a> {
             if self.failures > PASSWORDS_MAX || budget.is_late() {
                 return None;
             }
-            let Some(key) = self.key(cipher, index) else { continue };
+            let Some(key) = self.key(cipher, index, budget) else { continue };
             let right = match (&key, &cipher.check) {
                 (Key::Five(_, check), Some(want)) => check == want,
                 _ => true,

@@ -205,6 +205,15 @@ impl Salted {
         (self.rounds, &self.salt) == (other.rounds, &other.salt)
     }
 
+    /// What making the key costs, for [`Budget::work`].
+    pub(super) fn work(&self, password: &[u8]) -> u64 {
+        if self.rounds > ROUNDS_MAX {
+            return 1;
+        }
+        let octets = self.salt.len().saturating_add(password.len().saturating_mul(2)) as u64;
+        (octets.saturating_add(8).saturating_mul(1 << self.rounds) / 64).max(1)
+    }
+
     /// The key, unless making it would take too long.
     pub(super) fn key(&self, password: &[u8]) -> Option<[u8; 32]> {
         const PLAIN: u8 = 63;

@@ -117,7 +117,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The key of that password, made only once.
-    fn key(&mut self, salted: &Salted, index: usize) -> Option<[u8; 32]> {
+    fn key(&mut self, salted: &Salted, index: usize, budget: &mut Budget) -> Option<[u8; 32]> {
         let known = self.made.iter().find(|(is, of, _)| *of == index && is.same_key(salted));
         if let Some((_, _, key)) = known {
             return Some(*key);
@@ -125,7 +125,11 @@ impl<'a> Keys<'a> {
         if self.made.len() >= KEYS_MAX {
             return None;
         }
-        let key = salted.key(&self.passwords.get(index)?.octets)?;
+        let password = &self.passwords.get(index)?.octets;
+        if !budget.work(salted.work(password)) {
+            return None;
+        }
+        let key = salted.key(password)?;
         self.made.push((salted.clone(), index, key));
         Some(key)
     }
@@ -145,7 +149,7 @@ impl<'a> Keys<'a> {
             if self.failures >= PASSWORDS_MAX || budget.is_late() {
                 return None;
             }
-            let Some(key) = self.key(salted, index) else { continue };
+            let Some(key) = self.key(salted, index, budget) else { continue };
             if fits(key, budget) {
                 self.header = Some(index);
                 return Some((index, key));
