@@ -2,6 +2,7 @@
 
 use crate::mail::{Client, Envelope, Path, Protocol, Recipient};
 use crate::smtp::command::{Command, MailCommand, RcptCommand};
+use crate::smtp::outbound::path_end;
 use crate::smtp::{Reply, xforward};
 
 /// Commands that were refused before the session is closed.
@@ -371,8 +372,11 @@ fn is_bracketed(path: &Path) -> bool {
 
 /// Takes SUCCESS out of NOTIFY. Who asked for nothing else asked not to be told of a failure.
 fn without_success(argument: &mut Vec<u8>) {
+    // A quoted local part may hold blanks, and words that look like parameters.
+    let end = path_end(argument);
+    let parameters = argument.get(end..).unwrap_or_default();
     let mut words: Vec<Vec<u8>> =
-        argument.split(|&octet| octet == b' ').map(<[u8]>::to_vec).collect();
+        parameters.split(|&octet| octet == b' ').map(<[u8]>::to_vec).collect();
     for word in words.iter_mut().skip(1) {
         let Some((key, value)) = word.split_at_checked(7) else { continue };
         if !key.eq_ignore_ascii_case(b"NOTIFY=") {
@@ -390,7 +394,8 @@ fn without_success(argument: &mut Vec<u8>) {
             *word = [key, &rest].concat();
         }
     }
-    *argument = words.join(&b' ');
+    argument.truncate(end);
+    argument.extend_from_slice(&words.join(&b' '));
 }
 
 #[cfg(test)]
@@ -536,6 +541,7 @@ mod tests {
                 "<a@b> NOTIFY=FAILURE ORCPT=rfc822;a+2Bb@c",
             ),
             ("<a@b>  notify=failure,success", "<a@b>  notify=failure"),
+            ("<\"x NOTIFY=SUCCESS,y z\"@b>", "<\"x NOTIFY=SUCCESS,y z\"@b>"),
             ("<a@b> NOTIFY=SUCCESS", "<a@b> NOTIFY=NEVER"),
             ("<a@b> NOTIFY=NEVER", "<a@b> NOTIFY=NEVER"),
             ("<a@b> NOTIFY=DELAY,FAILURE", "<a@b> NOTIFY=DELAY,FAILURE"),

@@ -6,4 +6,5 @@ mod transaction;
 
 pub use connection::{Connection, Offer, Stage, Trouble, What};
 pub use pool::Pool;
+pub(in crate::smtp) use transaction::path_end;
 pub use transaction::{Transaction, argument_for, deliver, impossible};

@@ -273,7 +273,7 @@ pub fn argument_for(path: &Path, offer: &Offer) -> Vec<u8> {
 }
 
 /// Where the path ends and the parameters begin.
-fn path_end(argument: &[u8]) -> usize {
+pub(in crate::smtp) fn path_end(argument: &[u8]) -> usize {
     let start = argument.iter().position(|&octet| octet != b' ').unwrap_or(0);
     let (mut quoted, mut escaped) = (false, false);
     for (at, &octet) in argument.iter().enumerate().skip(start) {
