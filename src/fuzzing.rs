@@ -49,6 +49,7 @@ pub fn tables(octets: &[u8]) {
             message: &message,
             internal: false,
             received: jiff::Timestamp::UNIX_EPOCH,
+            known: crate::filters::Known::NOTHING,
         };
         let _ = checks.with_decoded_text().inspect(&mail);
     }
@@ -66,6 +67,7 @@ pub fn spam_rules(octets: &[u8]) {
         message: &message,
         internal: false,
         received: jiff::Timestamp::UNIX_EPOCH,
+        known: crate::filters::Known::NOTHING,
     };
     let _ = engine.inspect(&mail, None);
 }
@@ -85,6 +87,7 @@ pub fn rule_files(octets: &[u8]) {
         message: &message,
         internal: false,
         received: jiff::Timestamp::UNIX_EPOCH,
+        known: crate::filters::Known::NOTHING,
     };
     let _ = lists.find(&mail);
     let _ = defects.inspect(&message.defects);

@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 
 use crate::config::ListenerMode;
 use crate::filters::virus::{Outcome as Scanned, ScanResult};
-use crate::filters::{Mail, NotRun, Weight};
+use crate::filters::{Known, Mail, NotRun, Weight};
 use crate::mail::{Defect, DefectCode, Envelope, Message, Part, PartFlag};
 use crate::mime;
 use crate::report::{Report, Scan};
@@ -196,6 +196,7 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Repo
         message: &message,
         internal: job.internal,
         received: jiff::Timestamp::now(),
+        known: Known::NOTHING,
     };
     for (code, why) in [
         (DefectCode::DeadlineOver, "the time for this mail was over before it was decoded"),

@@ -312,6 +312,7 @@ mod tests {
             message: &message,
             internal: false,
             received: jiff::Timestamp::UNIX_EPOCH,
+            known: crate::filters::Known::NOTHING,
         };
         lists.find(&mail).into_iter().map(|hit| (hit.deny, hit.pattern.to_string())).collect()
     }

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use crate::mail::{Envelope, Message};
 use crate::verdict::Action;
 
+pub use known::Known;
+
 pub mod attachments;
 pub mod defects;
 pub mod headers;
+mod known;
 pub mod lists;
 pub mod spam;
 pub mod virus;
@@ -174,6 +177,8 @@ pub struct Mail<'a> {
     pub internal: bool,
     /// When it came to us.
     pub received: jiff::Timestamp,
+    /// What was found out elsewhere.
+    pub known: &'a Known,
 }
 
 impl Mail<'_> {

@@ -29,7 +29,7 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
     ("smtp/stream", "", "moves the octets of both"),
     ("filters/virus", "", "asks scanners, which are other programs"),
     ("filters/mod.rs", "std::fs", "reads the files of rules when they are loaded"),
-    ("filters/spam/inspect.rs", "Instant::now", "stops at the mail's deadline"),
+    ("filters/spam/run.rs", "Instant::now", "stops at the mail's deadline"),
     ("mime/budget.rs", "Instant::now", "stops at the mail's deadline"),
 ];
 

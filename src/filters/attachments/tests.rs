@@ -56,6 +56,7 @@ fn hits(attachments: &Attachments, set: &str, parts: Vec<Part>) -> Vec<BannedHit
             message: &message,
             internal: false,
             received: jiff::Timestamp::UNIX_EPOCH,
+            known: crate::filters::Known::NOTHING,
         },
         &[set.into()],
     )

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::filters::{Severity, TableAction};
+use crate::filters::{Known, Severity, TableAction};
 use crate::mail::{Envelope, HeaderField, Message, Part, PartKind};
 
 fn file(name: &str, text: &str) -> RuleFile {
@@ -229,6 +229,7 @@ fn hits(checks: &Checks, message: &Message) -> Vec<(&'static str, String)> {
         message,
         internal: false,
         received: jiff::Timestamp::UNIX_EPOCH,
+        known: Known::NOTHING,
     };
     checks.inspect(&mail).into_iter().map(|hit| (hit.table, hit.text)).collect()
 }
@@ -294,6 +295,7 @@ fn a_hit_knows_where_its_line_stands() {
         message: &message,
         internal: false,
         received: jiff::Timestamp::UNIX_EPOCH,
+        known: Known::NOTHING,
     }) {
         let octets = &message.raw[hit.range.unwrap()];
         assert_eq!(octets, format!("{}\r\n", hit.text).as_bytes());

@@ -6,21 +6,12 @@
 //!
 //! What the language has and we do not is told at load, by name; nothing is dropped in silence.
 
-mod address;
-mod book;
-mod build;
-mod directive;
-mod examples;
-mod expression;
-mod header;
-mod inspect;
-mod literals;
-mod matcher;
-mod perl;
-mod reader;
-mod render;
-mod shipped;
-mod words;
+mod evals;
+mod pattern;
+mod rules;
+mod run;
+mod text;
+mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,11 +19,12 @@ use std::time::Instant;
 
 use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
 
-pub(crate) use address::{Glob, senders};
-pub use shipped::shipped;
+pub use rules::shipped;
+pub(crate) use text::{Glob, senders};
 
-use build::Rule;
-use matcher::TextRules;
+use evals::Tables;
+use pattern::TextRules;
+use rules::Rule;
 
 /// All rules, ready to run. Immutable; threads share it.
 #[derive(Debug)]
@@ -44,8 +36,8 @@ pub struct Engine {
     texts: Vec<TextRules>,
     /// Rules that can change the score, in the order in which they are asked.
     scoring: Vec<usize>,
-    welcome: Vec<(String, Glob)>,
-    block: Vec<(String, Glob)>,
+    /// What other lines than those of rules became.
+    tables: Tables,
 }
 
 /// What the rules say of a mail.
@@ -87,13 +79,13 @@ impl Engine {
     /// later group replaces that of an earlier one whole. `points` replace the score of single rules.
     #[must_use]
     pub fn load(files: &[RuleFile], points: &BTreeMap<String, Score>) -> (Self, Vec<Mistake>) {
-        build::build(reader::read(files), points)
+        rules::build(rules::read(files), points)
     }
 
     /// Asks the rules about a mail. When `deadline` has come, what was not asked is told in [`Outcome::not_run`].
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
-        inspect::inspect(self, mail, deadline)
+        run::inspect(self, mail, deadline)
     }
 
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.
@@ -105,7 +97,7 @@ impl Engine {
     /// values and raw text `\n`, `\t` and `\\` stand for a line end, a tab and a backslash.
     #[must_use]
     pub fn run_examples(&self) -> Vec<Mistake> {
-        examples::run(self)
+        rules::run_examples(self)
     }
 
     /// The names of all rules, in the order of their definition.

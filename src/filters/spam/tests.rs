@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::filters::{Severity, Weight};
+use crate::filters::{Known, Severity, Weight};
 use crate::mail::{Envelope, HeaderField, Link, Message, Part, PartKind};
 
 /// A message of one text part, made by hand: the decoder is not what is tried here.
@@ -66,6 +66,7 @@ fn run(engine: &Engine, message: &Message) -> Outcome {
             message,
             internal: false,
             received: jiff::Timestamp::UNIX_EPOCH,
+            known: Known::NOTHING,
         },
         None,
     )
@@ -245,7 +246,7 @@ fn the_shipped_rules_prove_themselves() {
     assert_eq!(engine.run_examples(), []);
     for rule in engine.rules.iter().filter(|rule| !rule.name.starts_with("__")) {
         assert!(!rule.describe.is_empty(), "{} has no description", rule.name);
-        let function = matches!(rule.check, build::Check::Function(_));
+        let function = matches!(rule.check, rules::Check::Function(_));
         let says = |hits| rule.examples.iter().any(|example| example.hits == hits);
         assert!(function || (says(true) && says(false)), "{} has no examples", rule.name);
     }
@@ -283,6 +284,7 @@ fn what_was_not_asked_in_time_is_told() {
         message: &mail,
         internal: false,
         received: jiff::Timestamp::UNIX_EPOCH,
+        known: Known::NOTHING,
     };
     let late = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
     let outcome = engine.inspect(&mail, Some(late));

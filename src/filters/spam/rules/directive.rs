@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use crate::filters::Score;
+use crate::filters::spam::evals;
+use crate::filters::spam::text::{Selector, Target};
 
-use super::address::Glob;
 use super::book::{Book, Definition, Example, Question};
-use super::header::Selector;
 use super::reader::{Line, word};
-use super::render::Target;
 
 /// Settings of SpamAssassin that have their place elsewhere here, with that place.
 const ELSEWHERE: [(&str, &str); 9] = [
@@ -24,35 +23,20 @@ const ELSEWHERE: [(&str, &str); 9] = [
 ];
 
 /// Reads one line; `key` is its first word in lower case with `_` for `-`.
-pub(super) fn read(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
+pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
     match key {
         "header" | "body" | "rawbody" | "full" | "uri" | "mimeheader" | "meta" | "uri_detail"
         | "askdns" | "uridnsbl" | "urirhsbl" | "urirhssub" | "uridnssub" | "urinsrhsbl"
         | "urinsrhssub" => define(line, key, rest, book),
         "score" | "describe" | "tflags" | "priority" | "test" => annotate(line, key, rest, book),
-        "whitelist_from" | "welcomelist_from" | "blacklist_from" | "blocklist_from"
-        | "unwhitelist_from" | "unwelcomelist_from" | "unblacklist_from" | "unblocklist_from" => {
-            list(key, rest, book);
+        _ if evals::reads(key) => {
+            let text = String::from_utf8_lossy(rest).into_owned();
+            book.settings.add(key, text, line.source.clone());
         }
         _ => {
             let hint =
                 ELSEWHERE.iter().find(|(name, _)| *name == key).map_or("", |(_, hint)| *hint);
             book.once(&line.source, format!("`{key}` is not used here"), hint, "");
-        }
-    }
-}
-
-fn list(key: &str, rest: &[u8], book: &mut Book) {
-    let entries = if key.contains("black") || key.contains("block") {
-        &mut book.block
-    } else {
-        &mut book.welcome
-    };
-    for pattern in String::from_utf8_lossy(rest).split_ascii_whitespace() {
-        if key.starts_with("un") {
-            entries.retain(|(other, _)| !other.eq_ignore_ascii_case(pattern));
-        } else {
-            entries.push((pattern.to_owned(), Glob::new(pattern)));
         }
     }
 }

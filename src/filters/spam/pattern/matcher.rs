@@ -3,9 +3,10 @@
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::filters::spam::text::{Segments, Target};
+
 use super::literals;
 use super::perl::{self, Refusal};
-use super::render::{Segments, Target};
 
 /// Memory of one compiled pattern, in octets.
 const COMPILED_MAX: usize = 32 << 20;
@@ -19,8 +20,8 @@ const TABLE_OCTETS_MAX: usize = 40_000;
 
 /// A pattern.
 #[derive(Debug)]
-pub(super) struct Pattern {
-    pub(super) regex: Regex,
+pub(in crate::filters::spam) struct Pattern {
+    pub(in crate::filters::spam) regex: Regex,
     /// See [`literals::required`].
     literals: Option<Vec<Vec<u8>>>,
 }
@@ -30,7 +31,7 @@ impl Pattern {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub(super) fn compile(pattern: &[u8], flags: &str) -> Result<Self, Refusal> {
+    pub(in crate::filters::spam) fn compile(pattern: &[u8], flags: &str) -> Result<Self, Refusal> {
         let text = perl::translate(pattern, flags)?;
         let hir = regex_syntax::ParserBuilder::new()
             .unicode(false)
@@ -62,8 +63,8 @@ fn last_line(text: &str) -> String {
 
 /// The rules that look at one text.
 #[derive(Debug)]
-pub(super) struct TextRules {
-    pub(super) target: Target,
+pub(in crate::filters::spam) struct TextRules {
+    pub(in crate::filters::spam) target: Target,
     /// How many patterns have their literals in the prefilter.
     sifted: usize,
     prefilter: Option<AhoCorasick>,
@@ -72,16 +73,16 @@ pub(super) struct TextRules {
 }
 
 /// For each slot, the pieces of the text in which its pattern may match.
-pub(super) type Candidates = Vec<Vec<u32>>;
+pub(in crate::filters::spam) type Candidates = Vec<Vec<u32>>;
 
 impl TextRules {
-    pub(super) fn new(target: Target) -> Self {
+    pub(in crate::filters::spam) fn new(target: Target) -> Self {
         Self { target, sifted: 0, prefilter: None, slots: Vec::new() }
     }
 
     /// Builds the prefilter. `patterns` are those of this text for which "no literal, no match" tells the answer; gives
     /// each one's slot back, or `None` if it must always be run.
-    pub(super) fn sift(&mut self, patterns: &[&Pattern]) -> Vec<Option<u32>> {
+    pub(in crate::filters::spam) fn sift(&mut self, patterns: &[&Pattern]) -> Vec<Option<u32>> {
         let none = vec![None; patterns.len()];
         if patterns.len() < PREFILTER_FROM {
             return none;
@@ -117,7 +118,7 @@ impl TextRules {
     }
 
     /// One pass over the text.
-    pub(super) fn candidates(&self, text: &Segments) -> Candidates {
+    pub(in crate::filters::spam) fn candidates(&self, text: &Segments) -> Candidates {
         let mut found: Candidates = vec![Vec::new(); self.sifted];
         let Some(prefilter) = &self.prefilter else { return found };
         let mut piece = 0;

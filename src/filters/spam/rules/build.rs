@@ -3,69 +3,62 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::filters::spam::Engine;
+use crate::filters::spam::evals::{self, Call, Tables, Uncallable};
+use crate::filters::spam::pattern::{Pattern, Refusal, TextRules};
+use crate::filters::spam::text::Target;
 use crate::filters::{Mistake, Score, Severity, Source};
 
-use super::Engine;
 use super::book::{Book, Draft, Example, Question};
 use super::expression::Program;
-use super::matcher::{Pattern, TextRules};
-use super::perl::Refusal;
-use super::render::Target;
 
 /// Hits of a rule that counts them, if its file sets no other limit.
 const HITS_MAX: usize = 1_000;
 
 /// A rule, ready to run.
 #[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) name: Arc<str>,
-    pub(super) score: Score,
-    pub(super) describe: Arc<str>,
-    pub(super) source: Source,
-    pub(super) check: Check,
+pub(in crate::filters::spam) struct Rule {
+    pub(in crate::filters::spam) name: Arc<str>,
+    pub(in crate::filters::spam) score: Score,
+    pub(in crate::filters::spam) describe: Arc<str>,
+    pub(in crate::filters::spam) source: Source,
+    pub(in crate::filters::spam) check: Check,
     /// Hits that are counted; 1 unless the rule is `multiple`.
-    pub(super) hits_max: usize,
+    pub(in crate::filters::spam) hits_max: usize,
     /// The subject does not count as body.
-    pub(super) no_subject: bool,
-    pub(super) examples: Vec<Example>,
+    pub(in crate::filters::spam) no_subject: bool,
+    pub(in crate::filters::spam) examples: Vec<Example>,
     priority: i32,
 }
 
 /// How a rule is asked.
 #[derive(Debug)]
-pub(super) enum Check {
+pub(in crate::filters::spam) enum Check {
     Pattern(PatternCheck),
     /// Is the field there? The place of its text.
     Exists(usize),
     /// An expression, with the rule that each of its names means.
     Meta(Program, Vec<Option<usize>>),
-    /// A built-in function.
-    Function(Function),
+    /// A function of [`evals`].
+    Function(Call),
     /// It is never asked.
     Unavailable(String),
 }
 
 /// A pattern over a text.
 #[derive(Debug)]
-pub(super) struct PatternCheck {
-    pub(super) text: usize,
-    pub(super) pattern: Pattern,
-    pub(super) negated: bool,
-    pub(super) unset: Option<Vec<u8>>,
+pub(in crate::filters::spam) struct PatternCheck {
+    pub(in crate::filters::spam) text: usize,
+    pub(in crate::filters::spam) pattern: Pattern,
+    pub(in crate::filters::spam) negated: bool,
+    pub(in crate::filters::spam) unset: Option<Vec<u8>>,
     /// Its place in the prefilter; `None`: every piece is looked at.
-    pub(super) slot: Option<u32>,
-}
-
-/// Functions that rules can call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
-    FromInWelcomelist,
-    FromInBlocklist,
+    pub(in crate::filters::spam) slot: Option<u32>,
 }
 
 impl Rule {
     /// Why it is never asked.
-    pub(super) fn unavailable(&self) -> Option<&str> {
+    pub(in crate::filters::spam) fn unavailable(&self) -> Option<&str> {
         match &self.check {
             Check::Unavailable(why) => Some(why),
             Check::Pattern(_) | Check::Exists(_) | Check::Meta(..) | Check::Function(_) => None,
@@ -78,7 +71,10 @@ impl Rule {
     }
 }
 
-pub(super) fn build(mut book: Book, points: &BTreeMap<String, Score>) -> (Engine, Vec<Mistake>) {
+pub(in crate::filters::spam) fn build(
+    mut book: Book,
+    points: &BTreeMap<String, Score>,
+) -> (Engine, Vec<Mistake>) {
     let mut builder = Builder::default();
     for name in std::mem::take(&mut book.order) {
         let Some(draft) = book.drafts.remove(&name) else { continue };
@@ -106,8 +102,8 @@ pub(super) fn build(mut book: Book, points: &BTreeMap<String, Score>) -> (Engine
         .filter(|place| rules.get(*place).is_some_and(|rule| rule.unavailable().is_none()))
         .collect();
     scoring.sort_by_key(|place| rules.get(*place).map_or(0, |rule| rule.priority));
-    let engine =
-        Engine { rules, by_name, texts, scoring, welcome: book.welcome, block: book.block };
+    let tables = Tables::read(&book.settings, &mut book.mistakes);
+    let engine = Engine { rules, by_name, texts, scoring, tables };
     (engine, book.mistakes)
 }
 
@@ -190,16 +186,12 @@ impl Builder {
                 Check::Meta(Program::parse(&text).map_err(wrong)?, Vec::new())
             }
             Question::Function(call) => {
-                let name = call.split('(').next().unwrap_or_default().trim();
-                match name {
-                    "check_from_in_whitelist" | "check_from_in_welcomelist" => {
-                        Check::Function(Function::FromInWelcomelist)
+                Check::Function(evals::call(&call).map_err(|why| match why {
+                    Uncallable::Unknown(name) => {
+                        Trouble::Language(format!("`eval:{name}` is not built yet"))
                     }
-                    "check_from_in_blacklist" | "check_from_in_blocklist" => {
-                        Check::Function(Function::FromInBlocklist)
-                    }
-                    _ => return Err(Trouble::Language(format!("`eval:{name}` is not built yet"))),
-                }
+                    Uncallable::Wrong(why) => Trouble::Rule(Refusal::Wrong(why)),
+                })?)
             }
             Question::NotBuilt(why) => return Err(Trouble::Language(why)),
         })

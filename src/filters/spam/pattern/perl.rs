@@ -9,7 +9,7 @@ mod group;
 
 /// Why a pattern cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::filters::spam) enum Refusal {
     /// Perl can do it; a matcher of linear time cannot, or not yet.
     NotBuilt(&'static str),
     /// It is no pattern at all.
@@ -23,7 +23,7 @@ const BACK_REFERENCE: Refusal = Refusal::NotBuilt("needs back-references");
 ///
 /// # Errors
 /// See [`Refusal`].
-pub(super) fn translate(pattern: &[u8], flags: &str) -> Result<String, Refusal> {
+pub(in crate::filters::spam) fn translate(pattern: &[u8], flags: &str) -> Result<String, Refusal> {
     let mut out = String::with_capacity(pattern.len() + 16);
     let kept: String = flags.chars().filter(|flag| "ims".contains(*flag)).collect();
     if !kept.is_empty() {

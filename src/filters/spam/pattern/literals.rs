@@ -17,7 +17,7 @@ type Literals = Vec<Vec<u8>>;
 
 /// Literals in lower case, one of which (whatever its case) is in every text that the pattern matches; `None` if
 /// there is nothing to hold on to.
-pub(super) fn required(hir: &Hir) -> Option<Literals> {
+pub(in crate::filters::spam) fn required(hir: &Hir) -> Option<Literals> {
     let literals = survey(hir).best()?;
     let shortest = literals.iter().map(Vec::len).min()?;
     (shortest >= LENGTH_MIN).then(|| without_longer(literals))

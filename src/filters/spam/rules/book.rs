@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use crate::filters::{Mistake, Score, Severity, Source};
 
-use super::address::Glob;
-use super::render::Target;
+use crate::filters::spam::text::Target;
+
+use super::settings::Settings;
 
 /// What a rule asks.
 #[derive(Debug, Clone)]
-pub(super) enum Question {
+pub(in crate::filters::spam) enum Question {
     /// Does the pattern match?
     Pattern {
         target: Target,
@@ -33,46 +34,46 @@ pub(super) enum Question {
 
 /// Where and how a rule was defined.
 #[derive(Debug, Clone)]
-pub(super) struct Definition {
-    pub(super) question: Question,
-    pub(super) source: Source,
-    pub(super) column: u32,
+pub(in crate::filters::spam) struct Definition {
+    pub(in crate::filters::spam) question: Question,
+    pub(in crate::filters::spam) source: Source,
+    pub(in crate::filters::spam) column: u32,
 }
 
 /// A line of a rule's own tests.
 #[derive(Debug, Clone)]
-pub(super) struct Example {
-    pub(super) hits: bool,
-    pub(super) text: String,
-    pub(super) source: Source,
+pub(in crate::filters::spam) struct Example {
+    pub(in crate::filters::spam) hits: bool,
+    pub(in crate::filters::spam) text: String,
+    pub(in crate::filters::spam) source: Source,
 }
 
 /// What is known of one name. What was said in an earlier group than the definition's is dropped with it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Draft {
+pub(in crate::filters::spam) struct Draft {
     /// The group of the definition, or of the first line if there is none yet.
     group: u32,
     /// What a later group says of the rule, kept apart from the moment of its first line: should that group define the
     /// rule as well, this is all that counts.
     later: Option<Box<Self>>,
-    pub(super) definition: Option<Definition>,
-    pub(super) score: Option<Score>,
-    pub(super) score_source: Option<Source>,
-    pub(super) describe: Option<Arc<str>>,
-    pub(super) flags: Vec<String>,
-    pub(super) priority: i32,
-    pub(super) examples: Vec<Example>,
+    pub(in crate::filters::spam) definition: Option<Definition>,
+    pub(in crate::filters::spam) score: Option<Score>,
+    pub(in crate::filters::spam) score_source: Option<Source>,
+    pub(in crate::filters::spam) describe: Option<Arc<str>>,
+    pub(in crate::filters::spam) flags: Vec<String>,
+    pub(in crate::filters::spam) priority: i32,
+    pub(in crate::filters::spam) examples: Vec<Example>,
 }
 
 /// All drafts, and all that is not about one rule.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(in crate::filters::spam) struct Book {
     /// In the order of their definition; a name that was never defined comes where it was first named.
-    pub(super) drafts: BTreeMap<String, Draft>,
-    pub(super) order: Vec<String>,
-    pub(super) welcome: Vec<(String, Glob)>,
-    pub(super) block: Vec<(String, Glob)>,
-    pub(super) mistakes: Vec<Mistake>,
+    pub(in crate::filters::spam) drafts: BTreeMap<String, Draft>,
+    pub(in crate::filters::spam) order: Vec<String>,
+    /// What is about no single rule.
+    pub(in crate::filters::spam) settings: Settings,
+    pub(in crate::filters::spam) mistakes: Vec<Mistake>,
     /// Things said often, told once: what, where first, hint, names or count.
     repeated: BTreeMap<String, Repeated>,
 }
@@ -88,7 +89,12 @@ struct Repeated {
 impl Book {
     /// The draft of that name for a line of this group. Files of a folder are one group, in which lines of one rule may
     /// stand apart; a definition in a later group replaces all that earlier groups said.
-    pub(super) fn draft(&mut self, name: &str, group: u32, defines: bool) -> &mut Draft {
+    pub(in crate::filters::spam) fn draft(
+        &mut self,
+        name: &str,
+        group: u32,
+        defines: bool,
+    ) -> &mut Draft {
         let draft = match self.drafts.entry(name.to_owned()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -112,7 +118,12 @@ impl Book {
     }
 
     /// Applies what a line says of a rule without defining it.
-    pub(super) fn annotate(&mut self, name: &str, group: u32, say: impl Fn(&mut Draft)) {
+    pub(in crate::filters::spam) fn annotate(
+        &mut self,
+        name: &str,
+        group: u32,
+        say: impl Fn(&mut Draft),
+    ) {
         let draft = self.draft(name, group, false);
         if draft.group != group {
             let later = draft.later.take().filter(|later| later.group == group);
@@ -123,11 +134,23 @@ impl Book {
         say(draft);
     }
 
-    pub(super) fn error(&mut self, source: &Source, column: u32, what: String, hint: &str) {
+    pub(in crate::filters::spam) fn error(
+        &mut self,
+        source: &Source,
+        column: u32,
+        what: String,
+        hint: &str,
+    ) {
         self.mistake(source, column, what, hint, Severity::Error);
     }
 
-    pub(super) fn warning(&mut self, source: &Source, column: u32, what: String, hint: &str) {
+    pub(in crate::filters::spam) fn warning(
+        &mut self,
+        source: &Source,
+        column: u32,
+        what: String,
+        hint: &str,
+    ) {
         self.mistake(source, column, what, hint, Severity::Warning);
     }
 
@@ -151,7 +174,13 @@ impl Book {
     }
 
     /// A warning that many lines would repeat: it is told once, with the number of lines and the first names.
-    pub(super) fn once(&mut self, source: &Source, what: String, hint: &'static str, name: &str) {
+    pub(in crate::filters::spam) fn once(
+        &mut self,
+        source: &Source,
+        what: String,
+        hint: &'static str,
+        name: &str,
+    ) {
         let known = self.repeated.entry(what).or_insert_with(|| Repeated {
             source: source.clone(),
             hint,
@@ -165,7 +194,7 @@ impl Book {
     }
 
     /// Turns what was collected by [`Book::once`] into warnings.
-    pub(super) fn tell_repeated(&mut self) {
+    pub(in crate::filters::spam) fn tell_repeated(&mut self) {
         for (what, known) in std::mem::take(&mut self.repeated) {
             let mut text = what;
             if !known.names.is_empty() {

@@ -8,10 +8,10 @@ const DEPTH_MAX: usize = 100;
 
 /// An expression, ready to run.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Program {
+pub(in crate::filters::spam) struct Program {
     steps: Vec<Step>,
     /// The names it asks for, each once.
-    pub(super) names: Vec<String>,
+    pub(in crate::filters::spam) names: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,7 +72,7 @@ impl Program {
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::filters::spam) fn parse(text: &str) -> Result<Self, String> {
         let tokens = tokens(text)?;
         let mut parser = Parser { tokens: &tokens, at: 0, program: Self::default() };
         parser.ternary(0)?;
@@ -86,7 +86,10 @@ impl Program {
     ///
     /// # Errors
     /// Only what `load` gives.
-    pub(super) fn run<E>(&self, mut load: impl FnMut(usize) -> Result<f64, E>) -> Result<f64, E> {
+    pub(in crate::filters::spam) fn run<E>(
+        &self,
+        mut load: impl FnMut(usize) -> Result<f64, E>,
+    ) -> Result<f64, E> {
         let mut stack: Vec<f64> = Vec::with_capacity(8);
         let mut at = 0;
         while let Some(step) = self.steps.get(at) {

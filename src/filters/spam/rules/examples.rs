@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use crate::filters::spam::Engine;
+use crate::filters::spam::run::count;
 use crate::filters::{Mistake, Severity};
 
-use super::Engine;
 use super::book::Example;
 use super::build::{Check, Rule};
-use super::inspect::count;
 
-pub(super) fn run(engine: &Engine) -> Vec<Mistake> {
+pub(in crate::filters::spam) fn run(engine: &Engine) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for rule in &engine.rules {
         for example in &rule.examples {

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use crate::filters::{Mail, NotRun, RuleHit, Score, Weight};
 
-use super::build::{Check, Function, PatternCheck, Rule};
-use super::matcher::Candidates;
-use super::render::Segments;
-use super::{Engine, Outcome, address};
+use super::evals::Answer;
+use super::pattern::Candidates;
+use super::rules::{Check, PatternCheck, Rule};
+use super::text::Segments;
+use super::view::View;
+use super::{Engine, Outcome};
 
 /// Characters of evidence.
 const EVIDENCE_MAX: usize = 200;
@@ -29,6 +31,11 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
         if run.settle(*place) != 0.0 {
             hits.push(*place);
         }
+    }
+    for (place, why) in std::mem::take(&mut run.not_run) {
+        let Some(rule) = engine.rules.get(place) else { continue };
+        let check = format!("spam:{}", rule.name);
+        outcome.not_run.push(NotRun { check, why, weight: Weight::Wanted });
     }
     hits.sort_unstable();
     for place in hits {
@@ -75,16 +82,19 @@ fn clean(octets: &[u8]) -> String {
 /// What is known so far. Texts are made when the first rule asks for them.
 struct Run<'r> {
     engine: &'r Engine,
-    mail: &'r Mail<'r>,
+    view: View<'r>,
     /// Hits of each rule; `None`: not asked.
     values: Vec<Option<f64>>,
+    /// Rules whose function could not tell, with the reason.
+    not_run: Vec<(usize, String)>,
     texts: Vec<Option<(Segments, Candidates)>>,
 }
 
 impl<'r> Run<'r> {
     fn new(engine: &'r Engine, mail: &'r Mail<'r>) -> Self {
         let texts = std::iter::repeat_with(|| None).take(engine.texts.len()).collect();
-        Self { engine, mail, values: vec![None; engine.rules.len()], texts }
+        let values = vec![None; engine.rules.len()];
+        Self { engine, view: View::new(engine, mail), values, not_run: Vec::new(), texts }
     }
 
     /// The value of a rule. Expressions that need others wait on a stack: no recursion, however long the chain.
@@ -125,7 +135,14 @@ impl<'r> Run<'r> {
                 let (segments, _) = self.text(*text);
                 f64::from(u8::from((0..segments.len()).any(|index| !segments.get(index).1)))
             }
-            Check::Function(function) => f64::from(u8::from(self.listed(*function).is_some())),
+            Check::Function(call) => match call.ask(&self.view) {
+                Answer::No => 0.0,
+                Answer::Hit(_) => 1.0,
+                Answer::NotRun(why) => {
+                    self.not_run.push((place, why));
+                    0.0
+                }
+            },
             Check::Unavailable(_) => 0.0,
         };
         if let Some(slot) = self.values.get_mut(place) {
@@ -153,7 +170,7 @@ impl<'r> Run<'r> {
             return &NOTHING;
         };
         slot.get_or_insert_with(|| {
-            let text = rules.target.text(self.mail);
+            let text = rules.target.text(self.view.mail);
             let candidates = rules.candidates(&text);
             (text, candidates)
         })
@@ -195,22 +212,12 @@ impl<'r> Run<'r> {
                 let names: Vec<&str> = rules.map(|rule| &*rule.name).collect();
                 names.join(" ").into_bytes()
             }
-            Check::Function(function) => self.listed(*function).unwrap_or_default().into_bytes(),
+            Check::Function(call) => match call.ask(&self.view) {
+                Answer::Hit(evidence) => evidence.into_bytes(),
+                Answer::No | Answer::NotRun(_) => Vec::new(),
+            },
             Check::Unavailable(_) => Vec::new(),
         }
-    }
-
-    /// The sender's address that is on the list, if one is.
-    fn listed(&self, function: Function) -> Option<String> {
-        let list = match function {
-            Function::FromInWelcomelist => &self.engine.welcome,
-            Function::FromInBlocklist => &self.engine.block,
-        };
-        if list.is_empty() {
-            return None;
-        }
-        let senders = address::senders(self.mail);
-        senders.into_iter().find(|sender| list.iter().any(|(_, glob)| glob.fits(sender)))
     }
 }
 

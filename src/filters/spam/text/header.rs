@@ -10,8 +10,8 @@ const HEADER_MAX: usize = 128 * 1024;
 
 /// What a rule looks at in the header.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Selector {
-    pub(super) field: Field,
+pub(in crate::filters::spam) struct Selector {
+    pub(in crate::filters::spam) field: Field,
     raw: bool,
     view: View,
     pick: Pick,
@@ -19,7 +19,7 @@ pub(super) struct Selector {
 
 /// Which fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Field {
+pub(in crate::filters::spam) enum Field {
     /// The whole header.
     All,
     /// `To` and `Cc`.
@@ -51,7 +51,7 @@ impl Selector {
     ///
     /// # Errors
     /// What is not built yet.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::filters::spam) fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.trim_end_matches(':').split(':');
         let name = words.next().unwrap_or_default();
         let field = match name {
@@ -79,7 +79,7 @@ impl Selector {
     }
 
     /// The text of a mail; `None` if there is no such field.
-    pub(super) fn text(&self, mail: &Mail<'_>) -> Option<Vec<u8>> {
+    pub(in crate::filters::spam) fn text(&self, mail: &Mail<'_>) -> Option<Vec<u8>> {
         let message = mail.message;
         let mut fields: Vec<(&[u8], &[u8])> = Vec::new();
         for field in &message.headers {
@@ -112,7 +112,7 @@ impl Selector {
     }
 
     /// One field's text, with a line end.
-    pub(super) fn append(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::filters::spam) fn append(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         let value = value.get(..HEADER_MAX).unwrap_or(value);
         match self.view {
             View::Whole => {
@@ -144,7 +144,7 @@ impl Selector {
     }
 
     /// The text of each part's own field of that name: `None` where a part has none.
-    pub(super) fn of_part(&self, part: &Part) -> Option<Vec<u8>> {
+    pub(in crate::filters::spam) fn of_part(&self, part: &Part) -> Option<Vec<u8>> {
         let octets = |range: &std::ops::Range<usize>| {
             part.header_octets.get(range.clone()).unwrap_or_default()
         };

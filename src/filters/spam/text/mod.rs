@@ -4,16 +4,24 @@
 //! kind of text. Text parts share them evenly, so that no part, however long, hides another one; of many parts the
 //! first and the last are looked at.
 
+mod address;
+mod header;
+mod segments;
+mod words;
+
 use crate::filters::Mail;
 use crate::mail::{Part, PartKind};
 
-use super::header::{Field, Selector, unfold};
-use super::words;
+pub(crate) use address::{Glob, senders};
+pub(in crate::filters::spam) use header::Selector;
+pub(in crate::filters::spam) use segments::Segments;
+
+use header::{Field, unfold};
 
 /// Octets looked at from the start of a text.
-pub(super) const HEAD_MAX: usize = 256 * 1024;
+pub(in crate::filters::spam) const HEAD_MAX: usize = 256 * 1024;
 /// Octets looked at before its end.
-pub(super) const TAIL_MAX: usize = 64 * 1024;
+pub(in crate::filters::spam) const TAIL_MAX: usize = 64 * 1024;
 /// A paragraph is cut at a blank before this.
 const PARAGRAPH_MAX: usize = 2_048;
 /// Raw text is looked at in pieces of at least half of this.
@@ -27,7 +35,7 @@ const LINKS_MAX: usize = 2_000;
 
 /// What a rule looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Target {
+pub(in crate::filters::spam) enum Target {
     /// Fields of the top header.
     Header(Selector),
     /// The same field of every part.
@@ -42,72 +50,9 @@ pub(super) enum Target {
     Uri,
 }
 
-/// A text cut into pieces that are matched one by one. They lie in one buffer, so that one pass can look at all.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Segments {
-    buffer: Vec<u8>,
-    /// Where each piece ends; between two pieces is one separator.
-    ends: Vec<usize>,
-    /// Pieces that stand for something that is not there.
-    absent: Vec<bool>,
-}
-
-impl Segments {
-    fn one(text: Option<Vec<u8>>) -> Self {
-        let absent = vec![text.is_none()];
-        let buffer = text.unwrap_or_default();
-        Self { ends: vec![buffer.len()], buffer, absent }
-    }
-
-    /// Adds a piece.
-    pub(super) fn push(&mut self, piece: &[u8]) {
-        if !self.ends.is_empty() {
-            self.buffer.push(b'\n');
-        }
-        self.buffer.extend_from_slice(piece);
-        self.ends.push(self.buffer.len());
-        self.absent.push(false);
-    }
-
-    fn push_absent(&mut self) {
-        self.push(b"");
-        if let Some(last) = self.absent.last_mut() {
-            *last = true;
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(super) fn buffer(&self) -> &[u8] {
-        &self.buffer
-    }
-
-    /// A piece, and whether it stands for something absent.
-    pub(super) fn get(&self, index: usize) -> (&[u8], bool) {
-        let start = match index.checked_sub(1) {
-            Some(before) => self.ends.get(before).map_or(0, |end| end + 1),
-            None => 0,
-        };
-        let end = self.ends.get(index).copied().unwrap_or(start);
-        let piece = self.buffer.get(start..end).unwrap_or_default();
-        (piece, self.absent.get(index).copied().unwrap_or(false))
-    }
-
-    /// The piece in which this place of the buffer lies, looking no further back than `from`.
-    pub(super) fn at(&self, place: usize, from: usize) -> usize {
-        let mut index = from;
-        while self.ends.get(index).is_some_and(|end| *end < place) {
-            index += 1;
-        }
-        index
-    }
-}
-
 impl Target {
     /// The text of a mail.
-    pub(super) fn text(&self, mail: &Mail<'_>) -> Segments {
+    pub(in crate::filters::spam) fn text(&self, mail: &Mail<'_>) -> Segments {
         match self {
             Self::Header(selector) => Segments::one(selector.text(mail)),
             Self::MimeHeader(selector) => {
@@ -127,8 +72,8 @@ impl Target {
         }
     }
 
-    /// The text that an example stands for; see [`super::Engine::run_examples`].
-    pub(super) fn example(&self, text: &str) -> Segments {
+    /// The text that an example stands for; see [`crate::filters::spam::Engine::run_examples`].
+    pub(in crate::filters::spam) fn example(&self, text: &str) -> Segments {
         let mut out = Segments::default();
         match self {
             Self::Header(selector) | Self::MimeHeader(selector) => {
@@ -320,7 +265,7 @@ fn uris(mail: &Mail<'_>) -> Segments {
             let url = link.url.as_bytes();
             out.push(url.get(..PIECE_MAX).unwrap_or(url));
         }
-        if out.buffer.len() > HEAD_MAX {
+        if out.buffer().len() > HEAD_MAX {
             break;
         }
     }
@@ -360,8 +305,6 @@ fn cut_text(text: &str, share: Share) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn cut_up(text: &str) -> Vec<String> {
@@ -396,18 +339,5 @@ mod tests {
         let all: Vec<u8> = (0..out.len()).flat_map(|index| out.get(index).0.to_vec()).collect();
         assert_eq!(all, b"line\n".repeat(3_000));
         assert!((0..out.len()).all(|index| out.get(index).0.len() <= PIECE_MAX));
-    }
-
-    proptest! {
-        #[test]
-        fn pieces_are_found_again_by_place(pieces in proptest::collection::vec("[a-z]{0,5}", 1..20)) {
-            let mut segments = Segments::default();
-            pieces.iter().for_each(|piece| segments.push(piece.as_bytes()));
-            for (index, piece) in pieces.iter().enumerate() {
-                prop_assert_eq!(segments.get(index).0, piece.as_bytes());
-                let end = segments.ends[index];
-                prop_assert_eq!(segments.at(end, 0), index);
-            }
-        }
     }
 }

@@ -35,15 +35,15 @@ const PLUGINS: [&str; 14] = [
 ];
 
 /// One line, where it stands, and to which group of files it belongs.
-pub(super) struct Line<'l> {
-    pub(super) text: &'l [u8],
-    pub(super) source: Source,
-    pub(super) group: u32,
+pub(in crate::filters::spam) struct Line<'l> {
+    pub(in crate::filters::spam) text: &'l [u8],
+    pub(in crate::filters::spam) source: Source,
+    pub(in crate::filters::spam) group: u32,
 }
 
 impl Line<'_> {
     /// Column of a piece of the line, in characters from 1.
-    pub(super) fn column(&self, piece: &[u8]) -> u32 {
+    pub(in crate::filters::spam) fn column(&self, piece: &[u8]) -> u32 {
         let offset = piece.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
         let before = String::from_utf8_lossy(self.text.get(..offset).unwrap_or_default());
         u32::try_from(before.chars().count()).unwrap_or(0).saturating_add(1)
@@ -68,7 +68,7 @@ struct Condition {
 }
 
 /// Reads all files in order. Files that another one includes are read where it says so.
-pub(super) fn read(files: &[RuleFile]) -> Book {
+pub(in crate::filters::spam) fn read(files: &[RuleFile]) -> Book {
     let mut book = Book::default();
     let included = included(files);
     let mut group = 0;
@@ -262,7 +262,7 @@ fn strip_comment(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 }
 
 /// The first word, and what follows it.
-pub(super) fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(in crate::filters::spam) fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.trim_ascii_start();
     if text.is_empty() {
         return None;
