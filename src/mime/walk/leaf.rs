@@ -114,7 +114,7 @@ impl Walk {
     }
 
     /// A multipart in which no delimiter stands: readers take it for a file or a text.
-    pub(super) fn unsplit(&mut self, index: usize, body: &Bytes, prefix: &str) {
+    pub(super) fn unsplit(&mut self, index: usize, body: &Bytes) {
         self.set_data(index, body.clone());
         if body.trim_ascii().is_empty() || is_prose(body) {
             return;
@@ -124,7 +124,9 @@ impl Walk {
         let names =
             self.message.parts.get(index).map(|part| part.names.clone()).unwrap_or_default();
         if self.opens_first(index, page.as_ref()) {
-            self.look_inside(index, page, &names, prefix, 0);
+            // Not the prefix of its parts: those of the root have none, and a message found here is no part of it.
+            let prefix = format!("{}.", self.path_of(index));
+            self.look_inside(index, page, &names, &prefix, 0);
         }
     }
 

@@ -340,7 +340,7 @@ impl Walk {
         }
         if split.parts.is_empty() {
             // Nothing to split: what stands there is looked at as it stands.
-            self.unsplit(index, body, prefix);
+            self.unsplit(index, body);
             return;
         }
         if split.too_many {
