@@ -58,7 +58,7 @@ pub fn facts(
         "reasons": worst.map_or(Vec::new(), reasons),
         "rules": each(&report.rules, |hit| json!({
             "name": &*hit.name, "score": hit.score.as_f64(), "describe": &*hit.describe,
-            "evidence": hit.evidence, "source": hit.source.to_string(),
+            "evidence": hit.evidence, "place": hit.place, "source": hit.source.to_string(),
         })),
         "viruses": each(&report.viruses, virus),
         "suspicious": each(&report.suspicious, virus),

@@ -200,6 +200,8 @@ pub struct RuleHit {
     pub describe: Arc<str>,
     /// What it hit, at most 200 characters, control characters replaced.
     pub evidence: String,
+    /// Where in the mail that stands: `body, paragraph 2, octet 17`; empty if it stands nowhere.
+    pub place: String,
     /// Where the rule stands.
     pub source: Source,
 }

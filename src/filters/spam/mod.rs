@@ -7,6 +7,7 @@
 //! What the language has and we do not is told at load, by name; nothing is dropped in silence.
 
 mod evals;
+mod hunt;
 mod pattern;
 mod rules;
 mod run;
@@ -36,6 +37,8 @@ pub struct Engine {
     texts: Vec<TextRules>,
     /// Rules that can change the score, in the order in which they are asked.
     scoring: Vec<usize>,
+    /// Rules whose patterns catch what others look for.
+    catchers: Vec<usize>,
     /// What other lines than those of rules became.
     tables: Tables,
 }
@@ -53,6 +56,23 @@ pub struct Outcome {
     pub positive: Score,
     /// The sum of the points under zero.
     pub negative: Score,
+}
+
+/// What the site lets rules ask. Points are fitted to it: `score NAME a b c d` gives those for the local rules alone
+/// (`a`), with the network (`b`), with learned mail (`c`), and with both (`d`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Rules marked `net` are asked.
+    pub network: bool,
+    /// Rules marked `learn` are asked.
+    pub learned: bool,
+}
+
+impl Options {
+    /// Which of the four points counts, from 0.
+    fn set(self) -> usize {
+        usize::from(self.network) + 2 * usize::from(self.learned)
+    }
 }
 
 /// A rule, for people.
@@ -79,7 +99,17 @@ impl Engine {
     /// later group replaces that of an earlier one whole. `points` replace the score of single rules.
     #[must_use]
     pub fn load(files: &[RuleFile], points: &BTreeMap<String, Score>) -> (Self, Vec<Mistake>) {
-        rules::build(rules::read(files), points)
+        Self::load_for(files, points, Options::default())
+    }
+
+    /// The same with rules that ask the network, or what was learned.
+    #[must_use]
+    pub fn load_for(
+        files: &[RuleFile],
+        points: &BTreeMap<String, Score>,
+        options: Options,
+    ) -> (Self, Vec<Mistake>) {
+        rules::build(rules::read(files, options.network), points, options)
     }
 
     /// Asks the rules about a mail. When `deadline` has come, what was not asked is told in [`Outcome::not_run`].

@@ -1,14 +1,15 @@
 //! Asking the rules about one mail.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::filters::{Mail, NotRun, RuleHit, Score, Weight};
 
 use super::evals::Answer;
-use super::pattern::Candidates;
-use super::rules::{Check, PatternCheck, Rule};
-use super::text::Segments;
+use super::hunt::Hunt;
+use super::pattern::{Candidates, Machine, Pattern, Places};
+use super::rules::{Check, PatternCheck, Rule, Template};
+use super::text::{Segments, Target};
 use super::view::View;
 use super::{Engine, Outcome};
 
@@ -16,6 +17,15 @@ use super::{Engine, Outcome};
 const EVIDENCE_MAX: usize = 200;
 /// Rules that are named one by one when time is up.
 const NAMED_MAX: usize = 10;
+/// Steps that one rule may take for one mail: some ten milliseconds.
+const RULE_STEPS: u64 = 4_000_000;
+/// Steps that all rules together may take for one mail.
+const MAIL_STEPS: u64 = 40_000_000;
+/// Steps that a rule may take once the mail's are used up: enough for all but the hardest.
+const LAST_STEPS: u64 = 40_000;
+/// Texts of one name that are kept, and octets of each, for patterns that hold what others have caught.
+const CAUGHT_MAX: usize = 32;
+const CAUGHT_OCTETS_MAX: usize = 1_000;
 
 pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
     let mut run = Run::new(engine, mail);
@@ -46,11 +56,13 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
         } else {
             outcome.negative += rule.score;
         }
+        let (place, evidence) = run.evidence(rule);
         outcome.hits.push(RuleHit {
             name: rule.name.clone(),
             score: rule.score,
             describe: rule.describe.clone(),
-            evidence: clean(&run.evidence(rule)),
+            evidence: clean(&evidence),
+            place,
             source: rule.source.clone(),
         });
     }
@@ -80,25 +92,42 @@ fn clean(octets: &[u8]) -> String {
 }
 
 /// What is known so far. Texts are made when the first rule asks for them.
-struct Run<'r> {
+pub(super) struct Run<'r> {
     engine: &'r Engine,
     view: View<'r>,
     /// Hits of each rule; `None`: not asked.
-    values: Vec<Option<f64>>,
-    /// Rules whose function could not tell, with the reason.
-    not_run: Vec<(usize, String)>,
-    texts: Vec<Option<(Segments, Candidates)>>,
+    pub(super) values: Vec<Option<f64>>,
+    /// Rules that gave no answer, with the reason.
+    pub(super) not_run: Vec<(usize, String)>,
+    pub(super) texts: Vec<Option<(Segments, Candidates)>>,
+    machine: Machine,
+    /// Steps that are left for this mail.
+    pub(super) steps: u64,
+    /// What the named groups of rules caught.
+    caught: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 impl<'r> Run<'r> {
-    fn new(engine: &'r Engine, mail: &'r Mail<'r>) -> Self {
+    pub(super) fn new(engine: &'r Engine, mail: &'r Mail<'r>) -> Self {
         let texts = std::iter::repeat_with(|| None).take(engine.texts.len()).collect();
         let values = vec![None; engine.rules.len()];
-        Self { engine, view: View::new(engine, mail), values, not_run: Vec::new(), texts }
+        Self {
+            engine,
+            view: View::new(engine, mail),
+            values,
+            not_run: Vec::new(),
+            texts,
+            machine: Machine::new(0),
+            steps: MAIL_STEPS,
+            caught: BTreeMap::new(),
+        }
     }
 
     /// The value of a rule. Expressions that need others wait on a stack: no recursion, however long the chain.
-    fn settle(&mut self, wanted: usize) -> f64 {
+    pub(super) fn settle(&mut self, wanted: usize) -> f64 {
+        if let Some(value) = self.known(wanted) {
+            return value;
+        }
         let mut waiting = vec![wanted];
         while let Some(place) = waiting.last().copied() {
             match self.ask(place) {
@@ -111,26 +140,38 @@ impl<'r> Run<'r> {
                 Err(first) => waiting.push(first),
             }
         }
-        self.values.get(wanted).copied().flatten().unwrap_or(0.0)
+        self.known(wanted).unwrap_or(0.0)
+    }
+
+    fn known(&self, place: usize) -> Option<f64> {
+        self.values.get(place).copied().flatten()
     }
 
     /// The value of a rule, or the expression that must be settled before.
     fn ask(&mut self, place: usize) -> Result<f64, usize> {
         let engine = self.engine;
         let Some(rule) = engine.rules.get(place) else { return Ok(0.0) };
-        if let Some(Some(value)) = self.values.get(place) {
-            return Ok(*value);
+        if let Some(value) = self.known(place) {
+            return Ok(value);
         }
         let value = match &rule.check {
-            // A rule of no points counts nowhere, not even in expressions; rules that serve others have none anyway.
-            _ if rule.score == Score(0) && !rule.name.starts_with("__") => 0.0,
-            Check::Meta(program, links) => {
-                return program.run(|name| match links.get(name).copied().flatten() {
-                    Some(link) => self.operand(link),
-                    None => Ok(0.0),
-                });
+            // A rule of no points is not asked; nor does it count in expressions.
+            _ if rule.score == Score(0) => 0.0,
+            Check::Meta(meta) => {
+                if meta.needs.iter().any(|need| self.cannot_hit(*need)) {
+                    return Ok(0.0);
+                }
+                let value = meta.program.run(|name| {
+                    let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
+                    links
+                        .iter()
+                        .try_fold(0.0, |sum, link| self.operand(*link).map(|value| sum + value))
+                })?;
+                // A hit always counts for something, even if the sum is under zero.
+                return Ok(if value < 0.0 { 1.0 } else { value });
             }
-            Check::Pattern(check) => self.pattern(rule, check),
+            Check::Pattern(check) => self.pattern(place, rule, check),
+            Check::Template(template) => self.template(place, rule, template),
             Check::Exists(text) => {
                 let (segments, _) = self.text(*text);
                 f64::from(u8::from((0..segments.len()).any(|index| !segments.get(index).1)))
@@ -143,7 +184,7 @@ impl<'r> Run<'r> {
                     0.0
                 }
             },
-            Check::Unavailable(_) => 0.0,
+            Check::Unavailable(_) | Check::Off(_) => 0.0,
         };
         if let Some(slot) = self.values.get_mut(place) {
             *slot = Some(value);
@@ -152,13 +193,33 @@ impl<'r> Run<'r> {
     }
 
     fn operand(&mut self, place: usize) -> Result<f64, usize> {
-        if let Some(Some(value)) = self.values.get(place) {
-            return Ok(*value);
+        if let Some(value) = self.known(place) {
+            return Ok(value);
         }
         match self.engine.rules.get(place).map(|rule| &rule.check) {
-            Some(Check::Meta(..)) => Err(place),
+            Some(Check::Meta(_)) => Err(place),
             Some(_) => self.ask(place),
             None => Ok(0.0),
+        }
+    }
+
+    /// True if a rule is sure not to hit, as far as can be told without asking it.
+    fn cannot_hit(&mut self, place: usize) -> bool {
+        if let Some(value) = self.known(place) {
+            return value == 0.0;
+        }
+        let Some(rule) = self.engine.rules.get(place) else { return true };
+        match &rule.check {
+            _ if rule.score == Score(0) => true,
+            Check::Pattern(PatternCheck { text, slot: Some(slot), negated: false, .. }) => {
+                self.text(*text).1.get(*slot as usize).is_some_and(Places::is_empty)
+            }
+            Check::Unavailable(_) | Check::Off(_) => true,
+            Check::Pattern(_)
+            | Check::Template(_)
+            | Check::Exists(_)
+            | Check::Meta(_)
+            | Check::Function(_) => false,
         }
     }
 
@@ -177,100 +238,149 @@ impl<'r> Run<'r> {
         })
     }
 
-    fn pattern(&mut self, rule: &Rule, check: &PatternCheck) -> f64 {
+    fn pattern(&mut self, place: usize, rule: &Rule, check: &PatternCheck) -> f64 {
+        let mut machine = std::mem::take(&mut self.machine);
+        machine.left = RULE_STEPS.min(self.steps).max(LAST_STEPS);
+        let given = machine.left;
+        let mut caught = Vec::new();
+        let target = self.engine.texts.get(check.text).map(|rules| &rules.target);
         let (text, candidates) = self.text(check.text);
-        let sifted = check.slot.and_then(|slot| candidates.get(slot as usize));
-        let count = match sifted {
-            Some(pieces) => count(rule, check, text, pieces.iter().map(|piece| *piece as usize)),
-            None => count(rule, check, text, 0..text.len()),
-        };
+        let places = check.slot.and_then(|slot| candidates.get(slot as usize));
+        let count = count(rule, check, (target, text, places), &mut machine, |piece, machine| {
+            for (name, range) in check.pattern.named(machine) {
+                caught.push((name.to_owned(), piece.get(range).unwrap_or_default().to_vec()));
+            }
+        });
+        self.steps = self.steps.saturating_sub(given - machine.left);
+        if machine.left == 0 && count < rule.hits_max {
+            self.not_run.push((place, "it took more than its share of time".to_owned()));
+        }
+        self.machine = machine;
+        for (name, value) in caught {
+            let values = self.caught.entry(name).or_default();
+            let fits = !value.is_empty() && value.len() <= CAUGHT_OCTETS_MAX;
+            if fits && values.len() < CAUGHT_MAX && !values.contains(&value) {
+                values.push(value);
+            }
+        }
         f64::from(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// What a rule hit.
-    fn evidence(&mut self, rule: &Rule) -> Vec<u8> {
+    /// A pattern that holds what others have caught: `%{NAME}`. As long as nothing was caught, it is not run.
+    fn template(&mut self, place: usize, rule: &Rule, template: &Template) -> f64 {
+        for catcher in &self.engine.catchers {
+            if !matches!(self.engine.rules.get(*catcher), Some(rule) if matches!(rule.check, Check::Pattern(_)))
+            {
+                continue;
+            }
+            if let Ok(value) = self.ask(*catcher)
+                && let Some(slot) = self.values.get_mut(*catcher)
+            {
+                *slot = Some(value);
+            }
+        }
+        let Some(pattern) = template.filled(&self.caught) else { return 0.0 };
+        match Pattern::compile(&pattern, &template.flags) {
+            Ok(pattern) => {
+                let check = template.check(pattern);
+                self.pattern(place, rule, &check)
+            }
+            Err(_) => {
+                self.not_run.push((place, "its pattern became too large".to_owned()));
+                0.0
+            }
+        }
+    }
+
+    /// Where a rule hit, and what.
+    fn evidence(&mut self, rule: &Rule) -> (String, Vec<u8>) {
         match &rule.check {
-            Check::Pattern(check) => {
-                let (text, _) = self.text(check.text);
-                for index in 0..text.len() {
-                    if let Some((piece, range)) = found(rule, check, text, index) {
-                        return piece.get(range).unwrap_or_default().to_vec();
-                    }
+            Check::Pattern(check) => self.pattern_evidence(rule, check),
+            Check::Template(template) => {
+                let filled = template.filled(&self.caught).unwrap_or_default();
+                match Pattern::compile(&filled, &template.flags) {
+                    Ok(pattern) => self.pattern_evidence(rule, &template.check(pattern)),
+                    Err(_) => Default::default(),
                 }
-                Vec::new()
             }
             Check::Exists(text) => {
+                let name = self.engine.texts.get(*text).map(|rules| rules.name.clone());
                 let (text, _) = self.text(*text);
                 let present = (0..text.len()).map(|index| text.get(index)).find(|piece| !piece.1);
-                present.map(|piece| piece.0.to_vec()).unwrap_or_default()
+                let evidence = present.map(|piece| piece.0.to_vec()).unwrap_or_default();
+                (name.unwrap_or_default(), evidence)
             }
-            Check::Meta(_, links) => {
-                let hit = |place: &usize| {
-                    self.values.get(*place).copied().flatten().unwrap_or(0.0) != 0.0
-                };
-                let places = links.iter().flatten().copied().filter(hit);
+            Check::Meta(meta) => {
+                let hit = |place: &usize| self.known(*place).unwrap_or(0.0) != 0.0;
+                let places = meta.links.iter().flatten().copied().filter(hit);
                 let rules = places.filter_map(|place| self.engine.rules.get(place));
                 let names: Vec<&str> = rules.map(|rule| &*rule.name).collect();
-                names.join(" ").into_bytes()
+                ("rules".to_owned(), names.join(" ").into_bytes())
             }
             Check::Function(call) => match call.ask(&self.view) {
-                Answer::Hit(evidence) => evidence.into_bytes(),
-                Answer::No | Answer::NotRun(_) => Vec::new(),
+                Answer::Hit(evidence) => (String::new(), evidence.into_bytes()),
+                Answer::No | Answer::NotRun(_) => Default::default(),
             },
-            Check::Unavailable(_) => Vec::new(),
+            Check::Unavailable(_) | Check::Off(_) => Default::default(),
         }
+    }
+
+    fn pattern_evidence(&mut self, rule: &Rule, check: &PatternCheck) -> (String, Vec<u8>) {
+        let mut machine = Machine::new(RULE_STEPS);
+        let Some(rules) = self.engine.texts.get(check.text) else { return Default::default() };
+        let (text, candidates) = self.text(check.text);
+        let places = check.slot.and_then(|slot| candidates.get(slot as usize));
+        let hunt = hunt(rule, check, text, places);
+        if check.negated {
+            return (rules.name.clone(), text.get(0).0.to_vec());
+        }
+        let Some((index, range)) = hunt.first(&mut machine) else { return Default::default() };
+        let name = &rules.name;
+        let place = match index {
+            _ if matches!(rules.target, Target::Header(_)) => {
+                format!("{name}, octet {}", range.start)
+            }
+            0 if rules.target == Target::Body => format!("subject, octet {}", range.start),
+            _ if rules.target == Target::Body => {
+                format!("{name}, paragraph {index}, octet {}", range.start)
+            }
+            _ => format!("{name}, piece {}, octet {}", index + 1, range.start),
+        };
+        (place, hunt.piece(index).get(range).unwrap_or_default().to_vec())
     }
 }
 
-/// Hits in these pieces, as many as the rule counts.
+fn hunt<'h>(
+    rule: &Rule,
+    check: &'h PatternCheck,
+    text: &'h Segments,
+    places: Option<&'h Places>,
+) -> Hunt<'h> {
+    Hunt {
+        pattern: &check.pattern,
+        text,
+        unset: check.unset.as_deref(),
+        places,
+        skip: usize::from(rule.no_subject),
+    }
+}
+
+/// Hits in a text, as many as the rule counts. `told` gets each one with the piece it is in.
 pub(super) fn count(
     rule: &Rule,
     check: &PatternCheck,
-    text: &Segments,
-    pieces: impl Iterator<Item = usize>,
+    (target, text, places): (Option<&Target>, &Segments, Option<&Places>),
+    machine: &mut Machine,
+    mut told: impl FnMut(&[u8], &Machine),
 ) -> usize {
-    let mut count = 0;
-    for index in pieces {
-        if rule.hits_max > 1 && !check.negated {
-            if let Some(piece) = piece_for(rule, check, text, index) {
-                count += check.pattern.regex.find_iter(piece).take(rule.hits_max - count).count();
-            }
-        } else if let Some(piece) = piece_for(rule, check, text, index) {
-            count += usize::from(check.pattern.regex.is_match(piece) != check.negated);
-        }
-        if count >= rule.hits_max {
-            break;
-        }
+    let hunt = hunt(rule, check, text, places);
+    if check.negated {
+        // Of several pieces none may match.
+        return usize::from(hunt.first(machine).is_none() && machine.left > 0);
     }
-    count
-}
-
-/// The text that a rule sees of a piece; `None` if it does not look at it.
-fn piece_for<'t>(
-    rule: &Rule,
-    check: &'t PatternCheck,
-    text: &'t Segments,
-    index: usize,
-) -> Option<&'t [u8]> {
-    if rule.no_subject && index == 0 {
-        return None;
+    let of_parts = matches!(target, Some(Target::MimeHeader(_)));
+    if rule.hits_max > 1 || check.pattern.has_names() {
+        return hunt.count(rule.hits_max, of_parts, machine, &mut told);
     }
-    match (text.get(index), &check.unset) {
-        ((_, true), Some(unset)) => Some(unset),
-        ((piece, _), _) => Some(piece),
-    }
-}
-
-fn found<'t>(
-    rule: &Rule,
-    check: &'t PatternCheck,
-    text: &'t Segments,
-    index: usize,
-) -> Option<(&'t [u8], Range<usize>)> {
-    let piece = piece_for(rule, check, text, index)?;
-    match (check.pattern.regex.find(piece), check.negated) {
-        (Some(hit), false) => Some((piece, hit.range())),
-        (None, true) => Some((piece, 0..piece.len())),
-        _ => None,
-    }
+    usize::from(hunt.first(machine).is_some())
 }

@@ -1,136 +1,193 @@
-//! Patterns that are ready to run, and which of them are worth running on a text.
+//! Patterns that are ready to run, and where in a text they are worth running.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use regex::bytes::{Regex, RegexBuilder};
+use std::ops::Range;
 
 use crate::filters::spam::text::{Segments, Target};
 
-use super::literals;
+use super::machine::Machine;
 use super::perl::{self, Refusal};
+use super::program::{self, Program, Step};
+use super::set::OctetSet;
+use super::sieve::{Places, Sieve};
+use super::window::{self, DEPTH, Window};
 
-/// Memory of one compiled pattern, in octets.
-const COMPILED_MAX: usize = 32 << 20;
-/// Groups within groups.
-const NESTING_MAX: u32 = 200;
 /// With fewer patterns on a text, running them one by one is faster.
-const PREFILTER_FROM: usize = 4;
-/// Literals of so many octets together become a full table of transitions, the fastest form: a state for each octet at
-/// most, and some 256 octets of memory for each state. More literals are left to the crate, which saves memory.
-const TABLE_OCTETS_MAX: usize = 40_000;
+const SIEVE_FROM: usize = 4;
+/// Steps for a search that nobody else limits.
+const STEPS: u64 = 2_000_000;
 
 /// A pattern.
 #[derive(Debug)]
 pub(in crate::filters::spam) struct Pattern {
-    pub(in crate::filters::spam) regex: Regex,
-    /// See [`literals::required`].
-    literals: Option<Vec<Vec<u8>>>,
+    program: Program,
+    start: Start,
+    /// The shortest match.
+    min: usize,
+    window: Option<Window>,
+}
+
+/// What is known of the start of a match.
+#[derive(Debug)]
+struct Start {
+    /// It is the start of the text.
+    text: bool,
+    /// It is a run without end of that set: should it fail, then so do all places in that run.
+    run: Option<OctetSet>,
+    /// For each octet, a bit for each of the first places where it may stand.
+    heads: Box<[u8; 256]>,
+}
+
+impl Start {
+    fn of(program: &Program) -> Self {
+        let mut heads = Box::new([0_u8; 256]);
+        for (depth, set) in window::sets(program, 0).iter().enumerate().take(DEPTH) {
+            for octet in set.iter() {
+                if let Some(bits) = heads.get_mut(usize::from(octet)) {
+                    *bits |= 1 << depth;
+                }
+            }
+        }
+        let run = match program.step(0) {
+            Step::Run(number) if !program.remembers => program
+                .runs
+                .get(number as usize)
+                .filter(|run| run.max == usize::MAX && run.min <= 1)
+                .map(|run| *program.set(run.set)),
+            _ => None,
+        };
+        let text = program.step(0) == Step::Assert(super::tree::Assertion::TextStart);
+        Self { text, run, heads }
+    }
+
+    #[inline]
+    fn fits(&self, near: &[u8]) -> bool {
+        near.iter().take(4).enumerate().all(|(depth, octet)| {
+            self.heads.get(usize::from(*octet)).is_some_and(|bits| bits >> depth & 1 == 1)
+        })
+    }
 }
 
 impl Pattern {
-    /// Translates and compiles a pattern of a rule file.
+    /// Reads a pattern of a rule file and makes it ready.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub(in crate::filters::spam) fn compile(pattern: &[u8], flags: &str) -> Result<Self, Refusal> {
-        let text = perl::translate(pattern, flags)?;
-        let hir = regex_syntax::ParserBuilder::new()
-            .unicode(false)
-            .utf8(false)
-            .nest_limit(NESTING_MAX)
-            .build()
-            .parse(&text)
-            .map_err(|error| Refusal::Wrong(last_line(&error.to_string())))?;
-        let regex = RegexBuilder::new(&text)
-            .unicode(false)
-            .nest_limit(NESTING_MAX)
-            .size_limit(COMPILED_MAX)
-            .build()
-            .map_err(|error| {
-                if matches!(error, regex::Error::CompiledTooBig(_)) {
-                    return Refusal::NotBuilt("needs more memory than a pattern may");
-                }
-                Refusal::Wrong(last_line(&error.to_string()))
-            })?;
-        Ok(Self { regex, literals: literals::required(&hir) })
+        let parsed = perl::parse(pattern, flags)?;
+        let (program, points) = program::compile(&parsed)?;
+        let start = Start::of(&program);
+        let window = if start.text { None } else { window::best(&program, &points) };
+        Ok(Self { start, min: parsed.node.lengths().min, window, program })
     }
-}
 
-/// The crate draws the place over several lines; the last one says what is wrong.
-fn last_line(text: &str) -> String {
-    let line = text.lines().last().unwrap_or(text);
-    line.trim_start_matches("error: ").to_owned()
+    /// The first match from that place on.
+    pub(in crate::filters::spam) fn find(
+        &self,
+        text: &[u8],
+        from: usize,
+        machine: &mut Machine,
+    ) -> Option<Range<usize>> {
+        let last = text.len().checked_sub(self.min)?;
+        machine.begin();
+        let mut at = from;
+        if self.start.text {
+            let end = if at == 0 { machine.match_at(&self.program, text, 0) } else { None };
+            return end.map(|end| 0..end);
+        }
+        while at <= last {
+            let near = text.get(at..).unwrap_or_default();
+            if self.start.fits(near) {
+                if let Some(end) = machine.match_at(&self.program, text, at) {
+                    return Some(at..end);
+                }
+                if let Some(set) = &self.start.run {
+                    at += near.iter().position(|octet| !set.has(*octet)).unwrap_or(near.len());
+                }
+            }
+            if machine.left == 0 {
+                return None;
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// The first match that begins at one of these places.
+    pub(in crate::filters::spam) fn find_among(
+        &self,
+        text: &[u8],
+        places: impl Iterator<Item = usize>,
+        machine: &mut Machine,
+    ) -> Option<Range<usize>> {
+        machine.begin();
+        for at in places {
+            if let Some(end) = machine.match_at(&self.program, text, at) {
+                return Some(at..end);
+            }
+        }
+        None
+    }
+
+    /// Whether it matches, for those who ask only once and set no limit of their own.
+    pub(in crate::filters::spam) fn is_match(&self, text: &[u8]) -> bool {
+        self.find(text, 0, &mut Machine::new(STEPS)).is_some()
+    }
+
+    /// The names of groups, each with the text it held in the last match.
+    pub(in crate::filters::spam) fn named<'p>(
+        &'p self,
+        machine: &'p Machine,
+    ) -> impl Iterator<Item = (&'p str, Range<usize>)> {
+        let names = self.program.names.iter();
+        names.filter_map(|(name, slot)| Some((name.as_str(), machine.group(*slot)?)))
+    }
+
+    pub(in crate::filters::spam) fn has_names(&self) -> bool {
+        !self.program.names.is_empty()
+    }
+
+    /// Octets between the start of a match and the place where [`TextRules::candidates`] finds it, if that is known.
+    pub(in crate::filters::spam) fn offset(&self) -> Option<usize> {
+        self.window.as_ref()?.offset
+    }
 }
 
 /// The rules that look at one text.
 #[derive(Debug)]
 pub(in crate::filters::spam) struct TextRules {
     pub(in crate::filters::spam) target: Target,
-    /// How many patterns have their literals in the prefilter.
-    sifted: usize,
-    prefilter: Option<AhoCorasick>,
-    /// For each literal, the slot of its pattern.
-    slots: Vec<u32>,
+    /// How explanations name it.
+    pub(in crate::filters::spam) name: String,
+    sieve: Sieve,
 }
 
-/// For each slot, the pieces of the text in which its pattern may match.
-pub(in crate::filters::spam) type Candidates = Vec<Vec<u32>>;
+/// For each slot, the places of the text in which its pattern may match.
+pub(in crate::filters::spam) type Candidates = Vec<Places>;
 
 impl TextRules {
-    pub(in crate::filters::spam) fn new(target: Target) -> Self {
-        Self { target, sifted: 0, prefilter: None, slots: Vec::new() }
+    pub(in crate::filters::spam) fn new(target: Target, name: String) -> Self {
+        Self { target, name, sieve: Sieve::default() }
     }
 
-    /// Builds the prefilter. `patterns` are those of this text for which "no literal, no match" tells the answer; gives
-    /// each one's slot back, or `None` if it must always be run.
+    /// Builds the prefilter. Gives each pattern's slot back, or `None` if it must be run everywhere.
     pub(in crate::filters::spam) fn sift(&mut self, patterns: &[&Pattern]) -> Vec<Option<u32>> {
-        let none = vec![None; patterns.len()];
-        if patterns.len() < PREFILTER_FROM {
-            return none;
+        if patterns.len() < SIEVE_FROM {
+            return vec![None; patterns.len()];
         }
-        let mut slots = Vec::new();
-        let mut all: Vec<&[u8]> = Vec::new();
-        let mut places = Vec::with_capacity(patterns.len());
-        let mut sifted = 0_u32;
+        let mut windows = Vec::new();
+        let mut slots = Vec::with_capacity(patterns.len());
         for pattern in patterns {
-            let Some(literals) = &pattern.literals else {
-                places.push(None);
-                continue;
-            };
-            for literal in literals {
-                all.push(literal);
-                slots.push(sifted);
-            }
-            places.push(Some(sifted));
-            sifted += 1;
+            slots.push(pattern.window.as_ref().and_then(|window| {
+                windows.push(window);
+                u32::try_from(windows.len() - 1).ok()
+            }));
         }
-        // A prefilter that cannot be built only costs time.
-        let octets: usize = all.iter().map(|literal| literal.len()).sum();
-        let kind = (octets <= TABLE_OCTETS_MAX).then_some(AhoCorasickKind::DFA);
-        let Ok(prefilter) =
-            AhoCorasick::builder().kind(kind).ascii_case_insensitive(true).build(&all)
-        else {
-            return none;
-        };
-        self.prefilter = Some(prefilter);
-        self.slots = slots;
-        self.sifted = sifted as usize;
-        places
+        self.sieve = Sieve::new(&windows);
+        slots
     }
 
     /// One pass over the text.
     pub(in crate::filters::spam) fn candidates(&self, text: &Segments) -> Candidates {
-        let mut found: Candidates = vec![Vec::new(); self.sifted];
-        let Some(prefilter) = &self.prefilter else { return found };
-        let mut piece = 0;
-        for hit in prefilter.find_overlapping_iter(text.buffer()) {
-            piece = text.at(hit.end(), piece);
-            let Some(slot) = self.slots.get(hit.pattern().as_usize()) else { continue };
-            let Some(pieces) = found.get_mut(*slot as usize) else { continue };
-            let number = u32::try_from(piece).unwrap_or(u32::MAX);
-            if pieces.last() != Some(&number) {
-                pieces.push(number);
-            }
-        }
-        found
+        self.sieve.scan(text.buffer())
     }
 }

@@ -1,8 +1,23 @@
-//! Patterns of rules: from Perl's dialect to a matcher, and which of them are worth running on a text.
+//! Patterns of rules: Perl's dialect, matched on octets in bounded time.
+//!
+//! A pattern is read into a [tree](tree), which becomes a [program], which the [machine] runs. The [window] of a
+//! pattern tells in one pass over a text, for all patterns at once (the [sieve]), where it is worth running at all.
+//!
+//! Why not a finished engine: the `regex` crate knows no look-around and no back-references (one stock rule in seven),
+//! and keeps up to some hundred kilobytes of automaton for each pattern and thread; with nearly two thousand patterns
+//! that is more than all the rest of the program. Here a pattern costs some hundred octets of steps, a thread keeps
+//! nothing, and every rule is counted by the same step limit.
 
-mod literals;
+mod machine;
 mod matcher;
 mod perl;
+mod program;
+mod set;
+mod sieve;
+mod tree;
+mod window;
 
+pub(in crate::filters::spam) use machine::Machine;
 pub(in crate::filters::spam) use matcher::{Candidates, Pattern, TextRules};
 pub(in crate::filters::spam) use perl::Refusal;
+pub(in crate::filters::spam) use sieve::Places;

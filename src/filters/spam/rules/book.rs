@@ -8,6 +8,7 @@ use crate::filters::{Mistake, Score, Severity, Source};
 
 use crate::filters::spam::text::Target;
 
+use super::replace::Tags;
 use super::settings::Settings;
 
 /// What a rule asks.
@@ -16,18 +17,24 @@ pub(in crate::filters::spam) enum Question {
     /// Does the pattern match?
     Pattern {
         target: Target,
+        /// The target as the rule names it.
+        place: String,
         negated: bool,
         /// What stands in for a field that is not there.
         unset: Option<Vec<u8>>,
         pattern: Vec<u8>,
         flags: String,
     },
-    /// Is there such a field?
-    Exists(Target),
+    /// Is there such a field? The target, and as the rule names it.
+    Exists(Target, String),
     /// An expression over other rules.
     Meta(String),
     /// A function with its arguments.
     Function(String),
+    /// It is only a name.
+    Nothing,
+    /// It is asked of the network; the lines stand in [`Settings`].
+    Network,
     /// It cannot be answered, and this is why.
     NotBuilt(String),
 }
@@ -57,7 +64,8 @@ pub(in crate::filters::spam) struct Draft {
     /// rule as well, this is all that counts.
     later: Option<Box<Self>>,
     pub(in crate::filters::spam) definition: Option<Definition>,
-    pub(in crate::filters::spam) score: Option<Score>,
+    /// For each of the four ways of running; see [`Options`](crate::filters::spam::Options).
+    pub(in crate::filters::spam) score: Option<[Score; 4]>,
     pub(in crate::filters::spam) score_source: Option<Source>,
     pub(in crate::filters::spam) describe: Option<Arc<str>>,
     pub(in crate::filters::spam) flags: Vec<String>,
@@ -73,6 +81,7 @@ pub(in crate::filters::spam) struct Book {
     pub(in crate::filters::spam) order: Vec<String>,
     /// What is about no single rule.
     pub(in crate::filters::spam) settings: Settings,
+    pub(in crate::filters::spam) tags: Tags,
     pub(in crate::filters::spam) mistakes: Vec<Mistake>,
     /// Things said often, told once: what, where first, hint, names or count.
     repeated: BTreeMap<String, Repeated>,

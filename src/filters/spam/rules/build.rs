@@ -1,16 +1,18 @@
 //! The [`Book`] to the [`Engine`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::filters::spam::Engine;
 use crate::filters::spam::evals::{self, Call, Tables, Uncallable};
 use crate::filters::spam::pattern::{Pattern, Refusal, TextRules};
 use crate::filters::spam::text::Target;
+use crate::filters::spam::{Engine, Options};
 use crate::filters::{Mistake, Score, Severity, Source};
 
 use super::book::{Book, Draft, Example, Question};
 use super::expression::Program;
+use super::replace::Tags;
+use super::template::{self, Template};
 
 /// Hits of a rule that counts them, if its file sets no other limit.
 const HITS_MAX: usize = 1_000;
@@ -37,12 +39,26 @@ pub(in crate::filters::spam) enum Check {
     Pattern(PatternCheck),
     /// Is the field there? The place of its text.
     Exists(usize),
-    /// An expression, with the rule that each of its names means.
-    Meta(Program, Vec<Option<usize>>),
+    /// An expression over other rules.
+    Meta(Meta),
+    /// A pattern that holds what other rules catch.
+    Template(Template),
     /// A function of [`evals`].
     Function(Call),
-    /// It is never asked.
+    /// It is never asked: it cannot be.
     Unavailable(String),
+    /// It is never asked, as the site wants it.
+    Off(&'static str),
+}
+
+/// An expression, with the rules that each of its names means.
+#[derive(Debug)]
+pub(in crate::filters::spam) struct Meta {
+    pub(in crate::filters::spam) program: Program,
+    /// For each name the rules whose values are added; none: there is no such rule.
+    pub(in crate::filters::spam) links: Vec<Vec<usize>>,
+    /// Rules without which it cannot hit.
+    pub(in crate::filters::spam) needs: Vec<usize>,
 }
 
 /// A pattern over a text.
@@ -61,7 +77,12 @@ impl Rule {
     pub(in crate::filters::spam) fn unavailable(&self) -> Option<&str> {
         match &self.check {
             Check::Unavailable(why) => Some(why),
-            Check::Pattern(_) | Check::Exists(_) | Check::Meta(..) | Check::Function(_) => None,
+            Check::Off(why) => Some(why),
+            Check::Pattern(_)
+            | Check::Template(_)
+            | Check::Exists(_)
+            | Check::Meta(_)
+            | Check::Function(_) => None,
         }
     }
 
@@ -74,8 +95,10 @@ impl Rule {
 pub(in crate::filters::spam) fn build(
     mut book: Book,
     points: &BTreeMap<String, Score>,
+    options: Options,
 ) -> (Engine, Vec<Mistake>) {
-    let mut builder = Builder::default();
+    let mut builder =
+        Builder { options, tags: std::mem::take(&mut book.tags), ..Builder::default() };
     for name in std::mem::take(&mut book.order) {
         let Some(draft) = book.drafts.remove(&name) else { continue };
         builder.add(&name, draft, points, &mut book);
@@ -92,6 +115,7 @@ pub(in crate::filters::spam) fn build(
     }
     builder.link(&mut book);
     builder.break_circles(&mut book);
+    builder.drop_unanswered();
     builder.sift();
     book.tell_repeated();
     let Builder { rules, by_name, texts, .. } = builder;
@@ -102,8 +126,12 @@ pub(in crate::filters::spam) fn build(
         .filter(|place| rules.get(*place).is_some_and(|rule| rule.unavailable().is_none()))
         .collect();
     scoring.sort_by_key(|place| rules.get(*place).map_or(0, |rule| rule.priority));
+    let catches =
+        |rule: &Rule| matches!(&rule.check, Check::Pattern(check) if check.pattern.has_names());
+    let catchers =
+        (0..rules.len()).filter(|place| rules.get(*place).is_some_and(catches)).collect();
     let tables = Tables::read(&book.settings, &mut book.mistakes);
-    let engine = Engine { rules, by_name, texts, scoring, tables };
+    let engine = Engine { rules, by_name, texts, scoring, catchers, tables };
     (engine, book.mistakes)
 }
 
@@ -117,6 +145,8 @@ enum Trouble {
 
 #[derive(Default)]
 struct Builder {
+    options: Options,
+    tags: Tags,
     rules: Vec<Rule>,
     by_name: HashMap<Arc<str>, usize>,
     texts: Vec<TextRules>,
@@ -140,9 +170,15 @@ impl Builder {
             (false, false) => Score(1_000),
             (false, true) => Score(-1_000),
         };
-        let score = points.get(name).copied().or(draft.score).unwrap_or(default);
+        let said = draft.score.and_then(|scores| scores.get(self.options.set()).copied());
+        let score = points.get(name).copied().or(said).unwrap_or(default);
         let limit = draft.flags.iter().find_map(|flag| flag.strip_prefix("maxhits=")?.parse().ok());
-        let check = match self.check(definition.question) {
+        let asks = matches!(definition.question, Question::Function(_) | Question::Network);
+        let check = match self.check(name, definition.question) {
+            _ if asks && flag("net") && !self.options.network => {
+                Check::Off("the network is not asked")
+            }
+            _ if asks && flag("learn") && !self.options.learned => Check::Off("nothing is learned"),
             Ok(check) => check,
             Err(Trouble::Language(why)) => {
                 book.once(&source, format!("{why}; these rules never hit"), "", name);
@@ -173,17 +209,26 @@ impl Builder {
         });
     }
 
-    fn check(&mut self, question: Question) -> Result<Check, Trouble> {
+    fn check(&mut self, name: &str, question: Question) -> Result<Check, Trouble> {
         Ok(match question {
-            Question::Pattern { target, negated, unset, pattern, flags } => {
+            Question::Pattern { target, place, negated, unset, mut pattern, mut flags } => {
+                let of_mail = !matches!(target, Target::MimeHeader(_));
+                if of_mail && let Some(replaced) = self.tags.applied(name, &pattern, &flags) {
+                    pattern = replaced;
+                    flags.clear();
+                }
+                let text = self.text(target, place);
+                if of_mail && template::is_template(&pattern) {
+                    return Ok(Check::Template(Template { text, negated, pattern, flags }));
+                }
                 let pattern = Pattern::compile(&pattern, &flags).map_err(Trouble::Rule)?;
-                let text = self.text(target);
                 Check::Pattern(PatternCheck { text, pattern, negated, unset, slot: None })
             }
-            Question::Exists(target) => Check::Exists(self.text(target)),
+            Question::Exists(target, place) => Check::Exists(self.text(target, place)),
             Question::Meta(text) => {
                 let wrong = |why| Trouble::Rule(Refusal::Wrong(why));
-                Check::Meta(Program::parse(&text).map_err(wrong)?, Vec::new())
+                let program = Program::parse(&text).map_err(wrong)?;
+                Check::Meta(Meta { program, links: Vec::new(), needs: Vec::new() })
             }
             Question::Function(call) => {
                 Check::Function(evals::call(&call).map_err(|why| match why {
@@ -193,35 +238,80 @@ impl Builder {
                     Uncallable::Wrong(why) => Trouble::Rule(Refusal::Wrong(why)),
                 })?)
             }
+            Question::Nothing => Check::Off("it is only a name"),
+            Question::Network => {
+                return Err(Trouble::Language("lists in the network are not asked yet".to_owned()));
+            }
             Question::NotBuilt(why) => return Err(Trouble::Language(why)),
         })
     }
 
-    fn text(&mut self, target: Target) -> usize {
+    fn text(&mut self, target: Target, name: String) -> usize {
         let texts = &mut self.texts;
         *self.places.entry(target).or_insert_with_key(|target| {
-            texts.push(TextRules::new(target.clone()));
+            texts.push(TextRules::new(target.clone(), name));
             texts.len() - 1
         })
     }
 
     /// Finds the rules that expressions name.
     fn link(&mut self, book: &mut Book) {
+        let names: Vec<Arc<str>> = self.rules.iter().map(|rule| Arc::clone(&rule.name)).collect();
         for rule in &mut self.rules {
-            if let Check::Meta(program, links) = &mut rule.check {
-                *links = program
-                    .names
-                    .iter()
-                    .map(|name| self.by_name.get(name.as_str()).copied())
-                    .collect();
-                for name in
-                    program.names.iter().filter(|name| !self.by_name.contains_key(name.as_str()))
-                {
+            let Check::Meta(meta) = &mut rule.check else { continue };
+            for name in &meta.program.names {
+                if let Some(glob) = matching(name) {
+                    let fits = |place: &usize| {
+                        names
+                            .get(*place)
+                            .is_some_and(|other| *other != rule.name && fits(glob, other))
+                    };
+                    meta.links.push((0..names.len()).filter(fits).collect());
+                    continue;
+                }
+                let link = self.by_name.get(name.as_str()).copied();
+                if link.is_none() {
                     let what =
                         "expressions name rules that are not there and count as 0".to_owned();
                     book.once(&rule.source, what, "", name);
                 }
+                meta.links.push(link.into_iter().collect());
             }
+            let needs = meta.program.needs.iter().filter_map(|name| meta.links.get(*name));
+            meta.needs = needs
+                .filter_map(|links| links.first().filter(|_| links.len() == 1))
+                .copied()
+                .collect();
+        }
+    }
+
+    /// An expression that names another one of no points never gets its value in SpamAssassin, whatever else it says:
+    /// it waits for that value, which never comes. Nor do those that name it. Rule files are written with this, so it
+    /// is the same here.
+    fn drop_unanswered(&mut self) {
+        let mut silent: HashSet<usize> = HashSet::new();
+        let mut open: Vec<usize> = Vec::new();
+        let mut named_by: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (place, rule) in self.rules.iter().enumerate() {
+            let Check::Meta(meta) = &rule.check else { continue };
+            if rule.score == Score(0) {
+                open.push(place);
+            }
+            for link in meta.links.iter().flatten() {
+                named_by.entry(*link).or_default().push(place);
+            }
+        }
+        while let Some(place) = open.pop() {
+            for name in named_by.get(&place).into_iter().flatten() {
+                if silent.insert(*name) {
+                    open.push(*name);
+                }
+            }
+        }
+        for (_, rule) in
+            self.rules.iter_mut().enumerate().filter(|(place, _)| silent.contains(place))
+        {
+            rule.check = Check::Off("it names an expression of no points");
         }
     }
 
@@ -231,11 +321,13 @@ impl Builder {
             .rules
             .iter()
             .map(|rule| match &rule.check {
-                Check::Meta(_, links) => links.iter().flatten().copied().collect(),
+                Check::Meta(meta) => meta.links.iter().flatten().copied().collect(),
                 Check::Pattern(_)
+                | Check::Template(_)
                 | Check::Exists(_)
                 | Check::Function(_)
-                | Check::Unavailable(_) => Vec::new(),
+                | Check::Unavailable(_)
+                | Check::Off(_) => Vec::new(),
             })
             .collect();
         // Rules that wait for nothing are settled first, then those that wait only for settled ones (Kahn).
@@ -274,32 +366,76 @@ impl Builder {
     /// Builds the prefilter of each text.
     fn sift(&mut self) {
         for (place, text) in self.texts.iter_mut().enumerate() {
-            let here = |rule: &Rule| match &rule.check {
-                Check::Pattern(check) => {
-                    check.text == place && !check.negated && check.unset.is_none()
-                }
-                Check::Exists(_) | Check::Meta(..) | Check::Function(_) | Check::Unavailable(_) => {
-                    false
-                }
-            };
-            let patterns: Vec<&Pattern> = self
-                .rules
-                .iter()
-                .filter(|rule| here(rule))
-                .filter_map(|rule| match &rule.check {
-                    Check::Pattern(check) => Some(&check.pattern),
-                    Check::Exists(_)
-                    | Check::Meta(..)
-                    | Check::Function(_)
-                    | Check::Unavailable(_) => None,
-                })
-                .collect();
+            // "Nothing found, no match" says nothing where something else stands in for what is not there.
+            let here = |check: &&mut PatternCheck| check.text == place && check.unset.is_none();
+            let checks = self.rules.iter_mut().filter_map(|rule| match &mut rule.check {
+                Check::Pattern(check) => Some(check),
+                Check::Template(_)
+                | Check::Exists(_)
+                | Check::Meta(_)
+                | Check::Function(_)
+                | Check::Unavailable(_)
+                | Check::Off(_) => None,
+            });
+            let mut checks: Vec<&mut PatternCheck> = checks.filter(here).collect();
+            let patterns: Vec<&Pattern> = checks.iter().map(|check| &check.pattern).collect();
             let slots = text.sift(&patterns);
-            for (rule, slot) in self.rules.iter_mut().filter(|rule| here(rule)).zip(slots) {
-                if let Check::Pattern(check) = &mut rule.check {
-                    check.slot = slot;
-                }
+            for (check, slot) in checks.iter_mut().zip(slots) {
+                check.slot = slot;
             }
+        }
+    }
+}
+
+/// The names that `rules_matching(…)` means.
+fn matching(name: &str) -> Option<&str> {
+    name.strip_prefix("rules_matching(")?.strip_suffix(')')
+}
+
+/// Whether a name fits: `*` stands for any characters, `?` for one.
+fn fits(glob: &str, name: &str) -> bool {
+    let (glob, name) = (glob.as_bytes(), name.as_bytes());
+    let (mut at, mut in_name) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(octet) = name.get(in_name) {
+        match glob.get(at) {
+            Some(b'*') => {
+                star = Some((at, in_name));
+                at += 1;
+            }
+            Some(wanted) if *wanted == b'?' || wanted == octet => {
+                at += 1;
+                in_name += 1;
+            }
+            _ => match &mut star {
+                Some((place, taken)) => {
+                    *taken += 1;
+                    (at, in_name) = (*place + 1, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+    glob.get(at..).is_some_and(|rest| rest.iter().all(|octet| *octet == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_stand_for_names() {
+        for (glob, name, want) in [
+            ("A_*", "A_B", true),
+            ("A_*", "A_", true),
+            ("*_B", "A_A_B", true),
+            ("A?C", "ABC", true),
+            ("A?C", "AC", false),
+            ("A", "AB", false),
+            ("*A*B*", "xAyBz", true),
+            ("*A*B*", "xByAz", false),
+        ] {
+            assert_eq!(fits(glob, name), want, "{glob} {name}");
         }
     }
 }

@@ -7,36 +7,29 @@ use crate::filters::spam::evals;
 use crate::filters::spam::text::{Selector, Target};
 
 use super::book::{Book, Definition, Example, Question};
+use super::elsewhere;
 use super::reader::{Line, word};
 
-/// Settings of SpamAssassin that have their place elsewhere here, with that place.
-const ELSEWHERE: [(&str, &str); 9] = [
-    ("required_score", "set `spam` in `[policy.NAME]`"),
-    ("required_hits", "set `spam` in `[policy.NAME]`"),
-    ("rewrite_header", "set `subject_prefix` in `[policy.NAME]`"),
-    ("rewrite_subject", "set `subject_prefix` in `[policy.NAME]`"),
-    ("subject_tag", "set `subject_prefix` in `[policy.NAME]`"),
-    ("report_safe", "what passes is never repacked"),
-    ("trusted_networks", "set `internal_networks`"),
-    ("internal_networks", "set `internal_networks`"),
-    ("dns_server", "set `resolvers` in `[dns]`"),
-];
+/// Lines about rules of the network that define no rule by themselves: the tables of lists.
+const LISTS: [&str; 6] =
+    ["uridnsbl", "urirhsbl", "urirhssub", "uridnssub", "urinsrhsbl", "urinsrhssub"];
 
 /// Reads one line; `key` is its first word in lower case with `_` for `-`.
 pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
     match key {
         "header" | "body" | "rawbody" | "full" | "uri" | "mimeheader" | "meta" | "uri_detail"
-        | "askdns" | "uridnsbl" | "urirhsbl" | "urirhssub" | "uridnssub" | "urinsrhsbl"
-        | "urinsrhssub" => define(line, key, rest, book),
+        | "askdns" => define(line, key, rest, book),
         "score" | "describe" | "tflags" | "priority" | "test" => annotate(line, key, rest, book),
-        _ if evals::reads(key) => {
+        "reuse" => reuse(line, rest, book),
+        _ if book.tags.read(key, rest) => {}
+        _ if evals::reads(key) || LISTS.contains(&key) => {
             let text = String::from_utf8_lossy(rest).into_owned();
             book.settings.add(key, text, line.source.clone());
         }
+        _ if elsewhere::silent(key) => {}
         _ => {
-            let hint =
-                ELSEWHERE.iter().find(|(name, _)| *name == key).map_or("", |(_, hint)| *hint);
-            book.once(&line.source, format!("`{key}` is not used here"), hint, "");
+            let what = format!("`{key}` is not used here");
+            book.once(&line.source, what, elsewhere::hint(key), "");
         }
     }
 }
@@ -69,8 +62,23 @@ fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
             return;
         }
     };
+    if matches!(question, Question::Network) {
+        let text = format!("{name} {}", String::from_utf8_lossy(rest));
+        book.settings.add(kind, text, line.source.clone());
+    }
     let draft = book.draft(name, line.group, true);
     draft.definition = Some(Definition { question, source: line.source.clone(), column });
+}
+
+/// `reuse NAME`: for who makes rule files, and at the same time a rule of that name that never hits by itself.
+fn reuse(line: &Line<'_>, rest: &[u8], book: &mut Book) {
+    let Some((name, _)) = rule_name(line, rest, book) else { return };
+    let source = line.source.clone();
+    book.annotate(name, line.group, |draft| {
+        let nothing =
+            || Definition { question: Question::Nothing, source: source.clone(), column: 0 };
+        draft.definition.get_or_insert_with(nothing);
+    });
 }
 
 fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
@@ -89,10 +97,12 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
         "uri" => Target::Uri,
         "meta" => return Ok(Question::Meta(String::from_utf8_lossy(rest).into_owned())),
         "header" | "mimeheader" => return header(kind, rest),
+        "askdns" => return Ok(Question::Network),
         _ => return Ok(Question::NotBuilt(format!("`{kind}` is not built yet"))),
     };
     let (pattern, flags) = pattern(rest)?;
-    Ok(Question::Pattern { target, negated: false, unset: None, pattern, flags })
+    let place = kind.to_owned();
+    Ok(Question::Pattern { target, place, negated: false, unset: None, pattern, flags })
 }
 
 fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
@@ -103,7 +113,7 @@ fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
     };
     if let Some(name) = rest.strip_prefix(b"exists:") {
         return Ok(match selector(name) {
-            Ok(selector) => Question::Exists(target(selector)),
+            Ok(selector) => Question::Exists(target(selector), spelled(kind, name)),
             Err(why) => Question::NotBuilt(why),
         });
     }
@@ -115,6 +125,7 @@ fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
         (None, Some(unequal)) => (unequal, true),
         (None, None) => return Err("`=~`, `!~` or `exists:` is missing".to_owned()),
     };
+    let field = spelled(kind, rest.get(..place).unwrap_or_default());
     let selector = match selector(rest.get(..place).unwrap_or_default()) {
         Ok(selector) => selector,
         Err(why) => return Ok(Question::NotBuilt(why)),
@@ -128,7 +139,12 @@ fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
         right = right.get(..start).unwrap_or_default().trim_ascii();
     }
     let (pattern, flags) = pattern(right)?;
-    Ok(Question::Pattern { target: target(selector), negated, unset, pattern, flags })
+    Ok(Question::Pattern { target: target(selector), place: field, negated, unset, pattern, flags })
+}
+
+/// How explanations name a field.
+fn spelled(kind: &str, field: &[u8]) -> String {
+    format!("{kind} {}", String::from_utf8_lossy(field).trim().trim_end_matches(':'))
 }
 
 /// `/…/flags`, `m{…}flags`.
@@ -153,6 +169,19 @@ fn pattern(text: &[u8]) -> Result<(Vec<u8>, String), String> {
     let end = memchr::memrchr(closing, body).ok_or("the pattern is not closed")?;
     let (pattern, flags) = body.split_at_checked(end).ok_or_else(missing)?;
     let flags = flags.get(1..).unwrap_or_default();
+    let holds_delimiter = || {
+        let mut escaped = false;
+        pattern.iter().any(|octet| {
+            let plain = *octet == closing && !escaped;
+            escaped = *octet == b'\\' && !escaped;
+            plain
+        })
+    };
+    // Where both delimiters differ, Perl counts them.
+    if opening == closing && holds_delimiter() {
+        let closing = char::from(closing);
+        return Err(format!("the pattern holds a `{closing}`, which ends it; write `\\{closing}`"));
+    }
     if !flags.iter().all(u8::is_ascii_lowercase) {
         return Err(format!("`{}` behind the pattern is no flag", String::from_utf8_lossy(flags)));
     }
@@ -202,8 +231,8 @@ fn annotate(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
     }
 }
 
-/// One value, or four for the four ways of running (with or without network and learned mail), of which we use the
-/// first; in parentheses they are added to what was said before.
+/// One value, or four for the four ways of running (see [`Options`](crate::filters::spam::Options)); in parentheses they
+/// are added to what was said before.
 fn score(line: &Line<'_>, name: &str, text: &str, book: &mut Book) -> Result<(), String> {
     let relative = text.starts_with('(');
     let mut values = Vec::new();
@@ -212,13 +241,16 @@ fn score(line: &Line<'_>, name: &str, text: &str, book: &mut Book) -> Result<(),
         let value = Score::parse(inside).ok_or_else(|| format!("`{word}` is no score"))?;
         values.push(value);
     }
-    let ([first] | [first, _, _, _]) = values.as_slice() else {
-        return Err(format!("a score has one value or four, not {}", values.len()));
+    let said = match values.as_slice() {
+        [one] => [*one; 4],
+        [first, second, third, fourth] => [*first, *second, *third, *fourth],
+        _ => return Err(format!("a score has one value or four, not {}", values.len())),
     };
-    let first = *first;
     book.annotate(name, line.group, |draft| {
-        let base = if relative { draft.score.unwrap_or_default() } else { Score(0) };
-        draft.score = Some(base + first);
+        let before = draft.score.filter(|_| relative).unwrap_or_default();
+        let mut score = said;
+        score.iter_mut().zip(before).for_each(|(score, before)| *score += before);
+        draft.score = Some(score);
         draft.score_source = Some(line.source.clone());
     });
     Ok(())

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 
 use crate::filters::spam::Engine;
+use crate::filters::spam::pattern::Machine;
 use crate::filters::spam::run::count;
 use crate::filters::{Mistake, Severity};
 
 use super::book::Example;
-use super::build::{Check, Rule};
+use super::build::{Check, Meta, Rule};
+
+/// Steps for one example.
+const EXAMPLE_STEPS: u64 = 4_000_000;
 
 pub(in crate::filters::spam) fn run(engine: &Engine) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
@@ -37,10 +41,12 @@ fn answer(engine: &Engine, rule: &Rule, example: &Example) -> Option<bool> {
     match &rule.check {
         Check::Pattern(check) => {
             let text = engine.texts.get(check.text)?.target.example(&example.text);
-            Some(count(rule, check, &text, 0..text.len()) > 0)
+            let mut machine = Machine::new(EXAMPLE_STEPS);
+            let hits = count(rule, check, (None, &text, None), &mut machine, |_, _| {});
+            Some(hits > 0)
         }
         Check::Exists(_) => Some(!example.text.is_empty()),
-        Check::Meta(program, _) => {
+        Check::Meta(Meta { program, .. }) => {
             let mut named = HashMap::new();
             for word in example.text.split_ascii_whitespace() {
                 let (name, hits) = word.split_once('=').unwrap_or((word, "1"));
@@ -52,6 +58,6 @@ fn answer(engine: &Engine, rule: &Rule, example: &Example) -> Option<bool> {
             };
             Some(program.run(value) != Ok(0.0))
         }
-        Check::Function(_) | Check::Unavailable(_) => None,
+        Check::Template(_) | Check::Function(_) | Check::Unavailable(_) | Check::Off(_) => None,
     }
 }

@@ -12,6 +12,8 @@ pub(in crate::filters::spam) struct Program {
     steps: Vec<Step>,
     /// The names it asks for, each once.
     pub(in crate::filters::spam) names: Vec<String>,
+    /// Places of the names without which the value is 0: those that `&&` joins at the top.
+    pub(in crate::filters::spam) needs: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +45,7 @@ enum Operator {
     Multiply,
     Divide,
     Remainder,
+    Xor,
 }
 
 impl Operator {
@@ -62,6 +65,14 @@ impl Operator {
             Self::Divide | Self::Remainder if right == 0.0 => 0.0,
             Self::Divide => left / right,
             Self::Remainder => left % right,
+            Self::Xor => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "`as` keeps to the limits of the type"
+                )]
+                let bits = (left as i32) ^ (right as i32);
+                f64::from(bits)
+            }
         }
     }
 }
@@ -75,9 +86,19 @@ impl Program {
     pub(in crate::filters::spam) fn parse(text: &str) -> Result<Self, String> {
         let tokens = tokens(text)?;
         let mut parser = Parser { tokens: &tokens, at: 0, program: Self::default() };
+        if tokens == ["(", ")"] {
+            // A rule whose value comes from elsewhere; it is 0 until then.
+            parser.push(Step::Number(0.0));
+            return Ok(parser.program);
+        }
         parser.ternary(0)?;
         match parser.tokens.get(parser.at) {
-            None => Ok(parser.program),
+            None => {
+                let needs = needs(&tokens);
+                let place = |need: &&str| parser.program.names.iter().position(|name| name == need);
+                parser.program.needs = needs.iter().filter_map(place).collect();
+                Ok(parser.program)
+            }
             Some(token) => Err(format!("`{token}` is not expected here")),
         }
     }
@@ -137,9 +158,10 @@ struct Parser<'t> {
 }
 
 /// Binary operators from the loosest to the tightest.
-const LEVELS: [&[(&str, Option<Operator>)]; 6] = [
+const LEVELS: [&[(&str, Option<Operator>)]; 7] = [
     &[("||", None)],
     &[("&&", None)],
+    &[("^", Some(Operator::Xor))],
     &[("==", Some(Operator::Equal)), ("!=", Some(Operator::NotEqual))],
     &[
         ("<", Some(Operator::Less)),
@@ -281,10 +303,81 @@ impl Parser<'_> {
     }
 }
 
+/// The names that are joined by `&&` at the top, in parentheses or not.
+fn needs(tokens: &[String]) -> Vec<&str> {
+    let mut out = Vec::new();
+    let mut open = vec![tokens];
+    while let Some(tokens) = open.pop() {
+        match tokens {
+            [name]
+                if name
+                    .starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_') =>
+            {
+                out.push(name.as_str());
+                continue;
+            }
+            [first, inner @ .., last] if first == "(" && last == ")" && closed(inner) => {
+                open.push(inner);
+                continue;
+            }
+            _ => {}
+        }
+        let mut depth = 0_usize;
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for (place, token) in tokens.iter().enumerate() {
+            match token.as_str() {
+                "(" => depth += 1,
+                ")" => depth = depth.saturating_sub(1),
+                "||" | "?" if depth == 0 => {
+                    parts.clear();
+                    start = 0;
+                    break;
+                }
+                "&&" if depth == 0 => {
+                    parts.extend(tokens.get(start..place));
+                    start = place + 1;
+                }
+                _ => {}
+            }
+        }
+        if start > 0 {
+            parts.extend(tokens.get(start..));
+            open.extend(parts);
+        }
+    }
+    out
+}
+
+/// True if no parenthesis closes what was opened before.
+fn closed(tokens: &[String]) -> bool {
+    let mut depth = 0_usize;
+    for token in tokens {
+        match token.as_str() {
+            "(" => depth += 1,
+            ")" => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return false,
+            },
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
 fn tokens(text: &str) -> Result<Vec<String>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
+        let globbed = rest.strip_prefix("rules_matching").map(str::trim_start);
+        if let Some(glob) = globbed.and_then(|rest| rest.strip_prefix('(')) {
+            let Some((glob, behind)) = glob.split_once(')') else {
+                return Err("`rules_matching(` is not closed".to_owned());
+            };
+            tokens.push(format!("rules_matching({})", glob.trim()));
+            rest = behind.trim_start();
+            continue;
+        }
         let length = if first.is_ascii_alphabetic() || first == '_' {
             let word =
                 |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':' | '*');
@@ -296,7 +389,7 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
                 .unwrap_or(rest.len())
         } else if ["&&", "||", ">=", "<=", "==", "!="].iter().any(|two| rest.starts_with(two)) {
             2
-        } else if "()!<>+-*/?:%".contains(first) {
+        } else if "()!<>+-*/?:%^".contains(first) {
             1
         } else {
             return Err(format!("`{first}` is not expected here"));
@@ -352,6 +445,31 @@ mod tests {
         ] {
             assert!((value(text) - want).abs() < 1e-9, "{text}: {}", value(text));
         }
+    }
+
+    #[test]
+    fn what_the_value_cannot_do_without_is_known() {
+        for (text, want) in [
+            ("A && B", "A B"),
+            ("(A && (B)) && !C", "A B"),
+            ("A || B", ""),
+            ("A && (B || C)", "A"),
+            ("A && B || C", ""),
+            ("A + B", ""),
+            ("(A) && (B)", "A B"),
+            ("A ? B && C : 1", ""),
+        ] {
+            let program = Program::parse(text).unwrap();
+            let mut needs: Vec<&str> =
+                program.needs.iter().map(|place| program.names[*place].as_str()).collect();
+            needs.sort_unstable();
+            assert_eq!(needs.join(" "), want, "{text}");
+        }
+        assert_eq!(
+            Program::parse("rules_matching( A_?* ) > 1").unwrap().names,
+            ["rules_matching(A_?*)"]
+        );
+        assert_eq!(Program::parse("( )").unwrap().run(|_| Ok::<f64, ()>(1.0)), Ok(0.0));
     }
 
     #[test]

@@ -5,34 +5,13 @@ use std::iter::Enumerate;
 
 use crate::filters::{RuleFile, Source};
 
+use super::abilities;
 use super::book::Book;
 use super::directive;
 use super::expression::Program;
 
 /// Files within files.
 const INCLUDE_DEPTH_MAX: usize = 16;
-
-/// The version of the rule language we speak, as SpamAssassin writes its own: 4.0.1.
-const VERSION: f64 = 4.000_001;
-
-/// Plug-ins whose rule lines are read here. Functions that are not built are told one by one, which says more than that
-/// a whole block was left out.
-const PLUGINS: [&str; 14] = [
-    "BodyEval",
-    "Check",
-    "DNSEval",
-    "FreeMail",
-    "HTMLEval",
-    "HTTPSMismatch",
-    "HeaderEval",
-    "ImageInfo",
-    "MIMEEval",
-    "MIMEHeader",
-    "RelayEval",
-    "URIEval",
-    "WLBLEval",
-    "WelcomeListSubject",
-];
 
 /// One line, where it stands, and to which group of files it belongs.
 pub(in crate::filters::spam) struct Line<'l> {
@@ -58,6 +37,8 @@ struct Place<'f> {
     lines: Enumerate<Lines<'f>>,
     conditions: Vec<Condition>,
     group: u32,
+    /// The rest is for another version.
+    foreign: bool,
 }
 
 /// An open `if`: whether it stands in a part that is read, and whether its own lines are.
@@ -68,7 +49,7 @@ struct Condition {
 }
 
 /// Reads all files in order. Files that another one includes are read where it says so.
-pub(in crate::filters::spam) fn read(files: &[RuleFile]) -> Book {
+pub(in crate::filters::spam) fn read(files: &[RuleFile], network: bool) -> Book {
     let mut book = Book::default();
     let included = included(files);
     let mut group = 0;
@@ -79,7 +60,7 @@ pub(in crate::filters::spam) fn read(files: &[RuleFile]) -> Book {
             group += 1;
             folder = Some(own);
         }
-        read_file(file, group, files, &mut book);
+        read_file(file, group, files, &mut book, network);
     }
     book
 }
@@ -121,10 +102,10 @@ fn is_line_end(octet: &u8) -> bool {
 
 fn open(file: &RuleFile, group: u32) -> Place<'_> {
     let lines = file.text.split(is_line_end as fn(&u8) -> bool).enumerate();
-    Place { file, lines, conditions: Vec::new(), group }
+    Place { file, lines, conditions: Vec::new(), group, foreign: false }
 }
 
-fn read_file(file: &RuleFile, group: u32, files: &[RuleFile], book: &mut Book) {
+fn read_file(file: &RuleFile, group: u32, files: &[RuleFile], book: &mut Book, network: bool) {
     let mut places = vec![open(file, group)];
     while let Some(place) = places.last_mut() {
         let Some((index, text)) = place.lines.next() else {
@@ -139,9 +120,13 @@ fn read_file(file: &RuleFile, group: u32, files: &[RuleFile], book: &mut Book) {
         let source = Source { file: place.file.name.clone(), line };
         let unescaped = strip_comment(text);
         let trimmed = unescaped.trim_ascii();
-        let Some((key, rest)) = word(trimmed) else { continue };
+        let Some((key, rest)) = word(trimmed).and_then(in_our_language) else { continue };
         let key = String::from_utf8_lossy(key).to_ascii_lowercase().replace('-', "_");
-        if condition(place, &key, rest, &source, book) || !reading(place) || key == "lang" {
+        if condition(place, &key, rest, &source, book, network) || !reading(place) {
+            continue;
+        }
+        if key == "require_version" {
+            place.foreign = foreign(rest, &source, book);
             continue;
         }
         let name = join(&place.file.name, &String::from_utf8_lossy(rest));
@@ -170,8 +155,29 @@ fn read_file(file: &RuleFile, group: u32, files: &[RuleFile], book: &mut Book) {
     }
 }
 
+/// What stands behind `lang en`; lines for other languages are passed over.
+fn in_our_language<'l>((key, rest): (&'l [u8], &'l [u8])) -> Option<(&'l [u8], &'l [u8])> {
+    if !key.eq_ignore_ascii_case(b"lang") {
+        return Some((key, rest));
+    }
+    let (language, rest) = word(rest)?;
+    b"en_us".starts_with(&language.to_ascii_lowercase()).then(|| word(rest)).flatten()
+}
+
+/// True if the file is for another version than that whose language we speak.
+fn foreign(rest: &[u8], source: &Source, book: &mut Book) -> bool {
+    let wanted = String::from_utf8_lossy(rest);
+    if wanted == abilities::VERSION_TEXT || wanted == "@@VERSION@@" {
+        return false;
+    }
+    let what = format!("the rest of this file is not read: it is for version {wanted}");
+    book.warning(source, 0, what, &format!("we read rules for {}", abilities::VERSION_TEXT));
+    true
+}
+
 fn reading(place: &Place<'_>) -> bool {
-    place.conditions.last().is_none_or(|condition| condition.outer && condition.holds)
+    !place.foreign
+        && place.conditions.last().is_none_or(|condition| condition.outer && condition.holds)
 }
 
 /// Handles the lines that open, turn and close conditions; true if it was one.
@@ -181,13 +187,15 @@ fn condition(
     rest: &[u8],
     source: &Source,
     book: &mut Book,
+    network: bool,
 ) -> bool {
     let outer = reading(place);
     let rest = String::from_utf8_lossy(rest);
     let holds = match key {
         "if" if outer => match Program::parse(&rest) {
             Ok(program) => {
-                let value = program.run(|name| fact(program.names.get(name), source, book));
+                let value =
+                    program.run(|name| fact(program.names.get(name), source, book, network));
                 value.is_ok_and(|value| value != 0.0)
             }
             Err(why) => {
@@ -217,27 +225,33 @@ fn condition(
 }
 
 /// The value of a name in a condition.
-fn fact(name: Option<&String>, source: &Source, book: &mut Book) -> Result<f64, ()> {
+fn fact(name: Option<&String>, source: &Source, book: &mut Book, network: bool) -> Result<f64, ()> {
     let name = name.map_or("", String::as_str);
+    let asked = |function: &str| {
+        let inner = name.strip_prefix(function)?.strip_prefix('(')?;
+        inner.strip_suffix(')')
+    };
+    let truth = |is: bool| f64::from(u8::from(is));
     Ok(match name {
-        "version" => VERSION,
+        "version" => abilities::VERSION,
         "perl_version" => 5.036,
-        "local_tests_only" => 1.0,
-        _ => match name.strip_prefix("plugin(").and_then(|name| name.strip_suffix(')')) {
-            Some(name) => f64::from(u8::from(plugin(name, source, book))),
-            None => 0.0,
+        "local_tests_only" => truth(!network),
+        _ => match (asked("plugin"), asked("can").or_else(|| asked("has"))) {
+            (Some(name), _) => truth(plugin(name, source, book)),
+            (_, Some(name)) => truth(abilities::able(name)),
+            (None, None) => 0.0,
         },
     })
 }
 
 fn plugin(name: &str, source: &Source, book: &mut Book) -> bool {
-    let short = name.rsplit("::").next().unwrap_or(name);
-    let known = PLUGINS.contains(&short);
-    if !known {
-        let what = format!("lines for the plug-in {short} are not read: it is not built yet");
-        book.once(source, what, "", "");
+    let loaded = abilities::plugin(name);
+    if !loaded {
+        let short = name.rsplit("::").next().unwrap_or(name);
+        let what = format!("lines for the plug-in {short} are not read");
+        book.once(source, what, "it is off in SpamAssassin as it comes, and not built here", "");
     }
-    known
+    loaded
 }
 
 /// Drops a comment: `#` to the end of the line, unless a backslash stands before it, which then goes.
@@ -277,7 +291,7 @@ mod tests {
     use super::*;
 
     fn book(text: &str) -> Book {
-        read(&[RuleFile::built_in("a/b.cf", text.as_bytes())])
+        read(&[RuleFile::built_in("a/b.cf", text.as_bytes())], false)
     }
 
     #[test]
@@ -290,12 +304,12 @@ mod tests {
     #[test]
     fn only_lines_whose_condition_holds_are_read() {
         let text = "if (version >= 3.004000)\nbody A /a/\nelse\nbody B /b/\nendif\n\
-            ifplugin Mail::SpamAssassin::Plugin::Razor2\nif (version > 1)\nbody C /c/\nelse\nbody D /d/\nendif\n\
+            ifplugin Mail::SpamAssassin::Plugin::TextCat\nif (version > 1)\nbody C /c/\nelse\nbody D /d/\nendif\n\
             endif\nbody E /e/\n";
         let mut book = book(text);
         book.tell_repeated();
         assert_eq!(book.order, ["A", "E"]);
-        assert!(book.mistakes[0].what.contains("Razor2"), "{:?}", book.mistakes);
+        assert!(book.mistakes[0].what.contains("TextCat"), "{:?}", book.mistakes);
     }
 
     #[test]
@@ -312,11 +326,11 @@ mod tests {
             RuleFile::built_in("x/local.cf", b"body A /a/\ninclude lists\nbody C /c/\n"),
             RuleFile::built_in("x/lists", b"body B /b/\n"),
         ];
-        assert_eq!(read(&files).order, ["A", "B", "C"]);
-        let missing = read(&files[..1]);
+        assert_eq!(read(&files, false).order, ["A", "B", "C"]);
+        let missing = read(&files[..1], false);
         assert!(missing.mistakes[0].to_string().starts_with("x/local.cf:2: error: `x/lists`"));
         let circle =
             [RuleFile::built_in("x/0", b"include a\n"), RuleFile::built_in("x/a", b"include a\n")];
-        assert_eq!(read(&circle).mistakes.len(), 1);
+        assert_eq!(read(&circle, false).mistakes.len(), 1);
     }
 }

@@ -1,20 +1,24 @@
-//! Classes: `[…]`. Set syntax of the `regex` crate (`[`, `&&`, `~~`) is plain text in Perl.
+//! Classes: `[…]`.
 
-use super::{Refusal, Translator, push_octet, wrong};
+use crate::filters::spam::pattern::set::OctetSet;
+use crate::filters::spam::pattern::tree::Node;
+
+use super::escape::escaped_set;
+use super::{Parser, Refusal, wrong};
 
 /// What one item of a class stands for.
-enum ClassItem {
+enum Item {
     Octet(u32),
-    Set(String),
+    Set(OctetSet),
 }
 
-impl Translator<'_> {
-    pub(super) fn class(&mut self) -> Result<(), Refusal> {
-        let mut body = String::new();
+impl Parser<'_> {
+    pub(super) fn class(&mut self) -> Result<Node, Refusal> {
         let inverted = self.peek() == Some(b'^');
         if inverted {
             self.at += 1;
         }
+        let mut set = OctetSet::NONE;
         let mut first = true;
         loop {
             match self.peek() {
@@ -28,76 +32,89 @@ impl Translator<'_> {
             first = false;
             let start = self.class_item()?;
             let range = self.peek() == Some(b'-') && !matches!(self.ahead(1), Some(b']') | None);
-            match start {
-                ClassItem::Set(set) => body.push_str(&set),
-                ClassItem::Octet(low) if range => {
+            set = set.or(&match start {
+                Item::Set(set) => set,
+                Item::Octet(low) if range => {
                     self.at += 1;
-                    self.class_range(low, &mut body)?;
+                    self.class_range(low)?
                 }
-                ClassItem::Octet(value) if value < 256 => push_octet(&mut body, value),
-                ClassItem::Octet(_) => {}
-            }
+                Item::Octet(value) => octet(value),
+            });
         }
-        // A class of nothing but characters beyond an octet is empty: it matches nothing, or everything if inverted.
-        match (body.is_empty(), inverted) {
-            (true, false) => self.set(r"[^\x00-\xFF]"),
-            (true, true) => self.set(r"[\x00-\xFF]"),
-            (false, false) => self.set(&format!("[{body}]")),
-            (false, true) => self.set(&format!("[^{body}]")),
+        if self.modes.fold {
+            set = set.folded();
         }
-        Ok(())
+        Ok(Node::Set(if inverted { set.not() } else { set }))
     }
 
-    fn class_range(&mut self, low: u32, body: &mut String) -> Result<(), Refusal> {
+    fn class_range(&mut self, low: u32) -> Result<OctetSet, Refusal> {
         match self.class_item()? {
-            ClassItem::Octet(high) if high < low => return Err(wrong("a range runs backwards")),
-            ClassItem::Octet(_) if low > 255 => {}
-            ClassItem::Octet(high) => {
-                push_octet(body, low);
-                body.push('-');
-                push_octet(body, high.min(255));
-            }
+            Item::Octet(high) if high < low => Err(wrong("a range runs backwards")),
+            Item::Octet(high) => Ok(match u8::try_from(low) {
+                Ok(low) => OctetSet::range(low, u8::try_from(high).unwrap_or(u8::MAX)),
+                Err(_) => OctetSet::NONE,
+            }),
             // `[a-\d]` is no range: the dash is plain.
-            ClassItem::Set(set) => {
-                if low < 256 {
-                    push_octet(body, low);
-                }
-                body.push_str(r"\x2D");
-                body.push_str(&set);
-            }
+            Item::Set(set) => Ok(set.with(b'-').or(&octet(low))),
         }
-        Ok(())
     }
 
-    fn class_item(&mut self) -> Result<ClassItem, Refusal> {
+    fn class_item(&mut self) -> Result<Item, Refusal> {
         if self.rest().starts_with(b"[:")
             && let Some(end) = memchr::memmem::find(self.rest(), b":]")
+            && let Some(name) = self.rest().get(2..end)
+            && name.iter().all(|octet| octet.is_ascii_lowercase() || *octet == b'^')
         {
-            let name = self.rest().get(..end + 2).unwrap_or_default();
-            let name = String::from_utf8_lossy(name).into_owned();
+            let set = named(name)?;
             self.at += end + 2;
-            return Ok(ClassItem::Set(name));
+            return Ok(Item::Set(set));
         }
         let Some(octet) = self.next() else { return Err(wrong("a [ is not closed")) };
         if octet != b'\\' {
-            return Ok(ClassItem::Octet(u32::from(octet)));
+            return Ok(Item::Octet(u32::from(octet)));
         }
         let Some(letter) = self.next() else { return Err(wrong("a [ is not closed")) };
         if let Some(value) = self.escaped_octet(letter)? {
-            return Ok(ClassItem::Octet(value));
+            return Ok(Item::Octet(value));
+        }
+        if let Some(set) = escaped_set(letter) {
+            return Ok(Item::Set(set));
         }
         Ok(match letter {
-            b'd' | b'D' | b'w' | b'W' | b's' | b'S' => {
-                ClassItem::Set(format!("\\{}", char::from(letter)))
-            }
-            b'h' => ClassItem::Set(r"\x20\x09".to_owned()),
-            b'v' => ClassItem::Set(r"\n\x0B\x0C\r".to_owned()),
-            b'R' | b'H' | b'V' | b'N' | b'p' | b'P' => {
-                return Err(Refusal::NotBuilt("needs a class inside a class"));
-            }
-            b'b' => ClassItem::Octet(8),
-            b'1'..=b'7' => ClassItem::Octet(self.octal(u32::from(letter - b'0'), 2) & 255),
-            _ => ClassItem::Octet(u32::from(letter)),
+            b'R' | b'p' | b'P' => return Err(Refusal::NotBuilt("needs a class inside a class")),
+            b'b' => Item::Octet(8),
+            b'1'..=b'7' => Item::Octet(self.octal(u32::from(letter - b'0'), 2) & 255),
+            _ => Item::Octet(u32::from(letter)),
         })
     }
+}
+
+fn octet(value: u32) -> OctetSet {
+    u8::try_from(value).map_or(OctetSet::NONE, OctetSet::one)
+}
+
+/// `[:alpha:]`, `[:^alpha:]`.
+fn named(name: &[u8]) -> Result<OctetSet, Refusal> {
+    let (name, inverted) = match name {
+        [b'^', name @ ..] => (name, true),
+        _ => (name, false),
+    };
+    let set = match name {
+        b"alpha" => OctetSet::of(|octet| octet.is_ascii_alphabetic()),
+        b"digit" => OctetSet::range(b'0', b'9'),
+        b"alnum" => OctetSet::of(|octet| octet.is_ascii_alphanumeric()),
+        b"upper" => OctetSet::range(b'A', b'Z'),
+        b"lower" => OctetSet::range(b'a', b'z'),
+        b"punct" => OctetSet::of(|octet| octet.is_ascii_punctuation()),
+        b"graph" => OctetSet::range(b'!', b'~'),
+        b"print" => OctetSet::range(b' ', b'~'),
+        b"cntrl" => OctetSet::of(|octet| octet.is_ascii_control()),
+        b"xdigit" => OctetSet::of(|octet| octet.is_ascii_hexdigit()),
+        b"blank" => OctetSet::one(b' ').with(b'\t'),
+        b"space" => OctetSet::range(b'\t', b'\r').with(b' '),
+        b"word" => OctetSet::of(|octet| octet.is_ascii_alphanumeric() || octet == b'_'),
+        b"ascii" => OctetSet::range(0, 127),
+        _ => return Err(wrong("there is no such class of characters")),
+    };
+    Ok(if inverted { set.not() } else { set })
 }
