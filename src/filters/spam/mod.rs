@@ -8,6 +8,7 @@
 
 mod evals;
 mod pattern;
+mod relays;
 mod rules;
 mod run;
 mod text;

@@ -170,7 +170,7 @@ impl<'r> Run<'r> {
             return &NOTHING;
         };
         slot.get_or_insert_with(|| {
-            let text = rules.target.text(self.view.mail);
+            let text = rules.target.text(&self.view);
             let candidates = rules.candidates(&text);
             (text, candidates)
         })

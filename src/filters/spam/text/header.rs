@@ -1,6 +1,7 @@
 //! Header fields as rules name them: `Subject`, `From:addr`, `ALL`, `ToCc`, `Received:raw`.
 
-use crate::filters::Mail;
+use crate::filters::spam::relays::Zone;
+use crate::filters::spam::view::View as Sight;
 use crate::mail::Part;
 
 use super::{address, words};
@@ -28,6 +29,10 @@ pub(in crate::filters::spam) enum Field {
     MessageId,
     /// The envelope's sender.
     EnvelopeFrom,
+    /// The hops of a part of the mail's way.
+    Relays(Zone),
+    /// The whole header, as far as hosts of a part of the mail's way wrote it.
+    AllOf(Zone),
     /// Fields of this name.
     Named(String),
 }
@@ -59,10 +64,10 @@ impl Selector {
             "ToCc" => Field::ToCc,
             "MESSAGEID" => Field::MessageId,
             "EnvelopeFrom" => Field::EnvelopeFrom,
-            _ if name.starts_with("ALL-") || name.starts_with("X-Spam-Relays-") => {
-                return Err(format!("needs `{name}` from the Received fields"));
-            }
-            _ => Field::Named(name.to_ascii_lowercase()),
+            _ => match zone(name) {
+                Some(field) => field,
+                None => Field::Named(name.to_ascii_lowercase()),
+            },
         };
         let mut selector = Self { field, raw: false, view: View::Whole, pick: Pick::All };
         for word in words {
@@ -79,8 +84,8 @@ impl Selector {
     }
 
     /// The text of a mail; `None` if there is no such field.
-    pub(in crate::filters::spam) fn text(&self, mail: &Mail<'_>) -> Option<Vec<u8>> {
-        let message = mail.message;
+    pub(in crate::filters::spam) fn text(&self, view: &Sight<'_>) -> Option<Vec<u8>> {
+        let message = view.mail.message;
         let mut fields: Vec<(&[u8], &[u8])> = Vec::new();
         for field in &message.headers {
             let name = message.octets(&field.name);
@@ -88,9 +93,15 @@ impl Selector {
                 fields.push((name, message.octets(&field.value)));
             }
         }
-        if self.field == Field::EnvelopeFrom {
-            let address = mail.envelope.sender.address.as_str();
-            return (!address.is_empty()).then(|| [address.as_bytes(), b"\n"].concat());
+        match self.field {
+            Field::EnvelopeFrom => return view.relays().sender.clone(),
+            Field::Relays(zone) => return Some(view.relays().text(zone)),
+            Field::AllOf(zone) => {
+                let names = fields.iter().map(|(name, _)| *name);
+                let mut shown = view.relays().fields_of(zone, names).into_iter();
+                fields.retain(|_| shown.next().unwrap_or(false));
+            }
+            Field::All | Field::ToCc | Field::MessageId | Field::Named(_) => {}
         }
         let fields = match self.pick {
             Pick::All => fields.as_slice(),
@@ -116,7 +127,7 @@ impl Selector {
         let value = value.get(..HEADER_MAX).unwrap_or(value);
         match self.view {
             View::Whole => {
-                if self.field == Field::All {
+                if matches!(self.field, Field::All | Field::AllOf(_)) {
                     out.extend_from_slice(name);
                     out.extend_from_slice(if self.raw { b":" } else { b": " });
                 }
@@ -165,13 +176,22 @@ impl Field {
     fn takes(&self, name: &[u8]) -> bool {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
         match self {
-            Self::All => true,
+            Self::All | Self::AllOf(_) => true,
             Self::ToCc => is("To") || is("Cc"),
             Self::MessageId => is("Message-Id") || is("X-Message-Id") || is("Resent-Message-Id"),
-            Self::EnvelopeFrom => false,
+            Self::EnvelopeFrom | Self::Relays(_) => false,
             Self::Named(wanted) => is(wanted),
         }
     }
+}
+
+/// `ALL-Trusted` and its like, `X-Spam-Relays-Trusted` and its like.
+fn zone(name: &str) -> Option<Field> {
+    if let Some(rest) = name.strip_prefix("ALL-") {
+        return Zone::parse(rest).map(Field::AllOf);
+    }
+    let start = name.get(..14).filter(|start| start.eq_ignore_ascii_case("X-Spam-Relays-"))?;
+    name.get(start.len()..).and_then(Zone::parse).map(Field::Relays)
 }
 
 /// Fields in which no encoded word may stand, so that what looks like one is meant as it is written.
@@ -227,6 +247,5 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_yet_is_refused() {
         assert!(Selector::parse("Received:host").is_err());
-        assert!(Selector::parse("X-Spam-Relays-External").is_err());
     }
 }

@@ -10,6 +10,7 @@ mod segments;
 mod words;
 
 use crate::filters::Mail;
+use crate::filters::spam::view::View;
 use crate::mail::{Part, PartKind};
 
 pub(crate) use address::{Glob, senders};
@@ -52,9 +53,10 @@ pub(in crate::filters::spam) enum Target {
 
 impl Target {
     /// The text of a mail.
-    pub(in crate::filters::spam) fn text(&self, mail: &Mail<'_>) -> Segments {
+    pub(in crate::filters::spam) fn text(&self, view: &View<'_>) -> Segments {
+        let mail = view.mail;
         match self {
-            Self::Header(selector) => Segments::one(selector.text(mail)),
+            Self::Header(selector) => Segments::one(selector.text(view)),
             Self::MimeHeader(selector) => {
                 let mut out = Segments::default();
                 for part in mail.message.parts.iter().filter(|part| part.kind != PartKind::Member) {
