@@ -127,4 +127,5 @@ impl Engine {
 }
 
 #[cfg(test)]
+#[cfg(test)]
 mod tests;

@@ -30,9 +30,6 @@ pub(super) fn one_line(view: &View<'_>, name: &str) -> Vec<u8> {
 
 /// All addresses in the fields of that name.
 pub(super) fn addresses(view: &View<'_>, name: &str) -> Vec<Vec<u8>> {
-    if name == "EnvelopeFrom" {
-        return view.relays().sender.iter().filter(|sender| !sender.is_empty()).cloned().collect();
-    }
     let text = value(view, &format!("{name}:addr"));
     let lines = text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
     lines.map(<[u8]>::to_vec).collect()

@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use crate::filters::spam::pattern::{Pattern, Refusal};
 use crate::filters::spam::rules::Settings;
-use crate::filters::spam::text::{Glob, Target};
+use crate::filters::spam::text::Glob;
 use crate::filters::spam::view::View;
 use crate::filters::{Mistake, Severity};
 
@@ -331,7 +331,7 @@ fn body(view: &View<'_>) -> Option<Vec<String>> {
     let mut all = linked(view);
     all.retain(|address| seen.insert(address.clone()));
     all.truncate(LINKED_MAX);
-    let body = Target::Body.text(view);
+    let body = view.body();
     for place in 0..body.len() {
         written(view, body.get(place).0, &mut |address| {
             if all.len() < WRITTEN_MAX && seen.insert(address.clone()) {

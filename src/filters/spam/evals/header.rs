@@ -243,10 +243,8 @@ fn count_range(arguments: &Arguments) -> Result<Call, String> {
         return Err("it wants a field and two counts".to_owned());
     };
     Ok(Call::new(move |view| {
-        let message = view.mail.message;
-        // Counting stops where no rule looks any more.
-        let values = message.fields(&name).map(|field| message.octets(&field.value)).take(1_000);
-        let different: HashSet<&[u8]> = values.map(trimmed).collect();
+        let values = view.header().all(name.as_bytes()).map(|field| field.decoded.as_slice());
+        let different: HashSet<&[u8]> = values.collect();
         let count = float(different.len());
         count >= least && count <= most
     }))

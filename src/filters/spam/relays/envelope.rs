@@ -20,8 +20,7 @@ pub(super) fn told(mail: &Mail<'_>) -> Option<Vec<u8>> {
 /// hop) names, else the fields that delivery writes, as long as no Received field stands above them: below one, they
 /// tell of another journey.
 pub(super) fn sender(view: &View<'_>, networks: &Networks, relays: &Relays) -> Option<Vec<u8>> {
-    let mail = view.mail;
-    if let Some(sender) = told(mail) {
+    if let Some(sender) = told(view.mail) {
         return Some(sender);
     }
     let usable = |sender: &[u8]| {
@@ -37,9 +36,8 @@ pub(super) fn sender(view: &View<'_>, networks: &Networks, relays: &Relays) -> O
     }
     // List software names the sender it got in X-Sender, and fetchmail takes that for the envelope's.
     let fetched = || {
-        let mut values = mail.message.fields("Received").map(|field| &field.value);
-        values
-            .any(|value| memchr::memmem::find(mail.message.octets(value), b"(fetchmail").is_some())
+        let mut fields = view.header().all(b"Received");
+        fields.any(|field| memchr::memmem::find(&field.decoded, b"(fetchmail").is_some())
     };
     if first_address(view, "X-Sender").is_some_and(|sender| sender.contains(&b'@')) && fetched() {
         return None;
@@ -48,7 +46,7 @@ pub(super) fn sender(view: &View<'_>, networks: &Networks, relays: &Relays) -> O
         [("X-Envelope-From", true), ("Envelope-Sender", false), ("Return-Path", false)]
     {
         let Some(sender) = first_address(view, name) else { continue };
-        if !below_received(mail, name) {
+        if !below_received(view, name) {
             return Some(sender);
         }
         if last {
@@ -65,9 +63,8 @@ fn first_address(view: &View<'_>, name: &str) -> Option<Vec<u8>> {
 }
 
 /// A field of that name stands somewhere below a Received field.
-fn below_received(mail: &Mail<'_>, name: &str) -> bool {
-    let message = mail.message;
-    let mut names = message.headers.iter().map(|field| message.octets(&field.name));
+fn below_received(view: &View<'_>, name: &str) -> bool {
+    let mut names = view.header().fields.iter().map(|field| field.name.as_slice());
     names.any(|name| name.eq_ignore_ascii_case(b"Received"))
         && names.any(|other| other.eq_ignore_ascii_case(name.as_bytes()))
 }

@@ -70,16 +70,45 @@ pub(in crate::filters::spam) enum Zone {
     External,
 }
 
-impl Zone {
-    /// `Trusted`, in any case.
+/// What rules ask of it by the name of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::filters::spam) enum Way {
+    /// `X-Spam-Relays-…`: the hops.
+    Hops(Zone),
+    /// `ALL-…`: the fields that hosts there wrote.
+    Fields(Zone),
+}
+
+impl Way {
+    /// `X-Spam-Relays-Trusted` in any case, `ALL-TRUSTED`.
     pub(in crate::filters::spam) fn parse(name: &str) -> Option<Self> {
         let all = [
-            ("trusted", Self::Trusted),
-            ("untrusted", Self::Untrusted),
-            ("internal", Self::Internal),
-            ("external", Self::External),
+            ("TRUSTED", Zone::Trusted),
+            ("UNTRUSTED", Zone::Untrusted),
+            ("INTERNAL", Zone::Internal),
+            ("EXTERNAL", Zone::External),
         ];
-        all.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, zone)| zone)
+        if let Some(rest) = name.strip_prefix("ALL-") {
+            let zone = all.into_iter().find(|(known, _)| *known == rest)?.1;
+            return Some(Self::Fields(zone));
+        }
+        let start = name.get(..14).filter(|start| start.eq_ignore_ascii_case("X-Spam-Relays-"))?;
+        let rest = name.get(start.len()..)?;
+        let zone = all.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(rest))?.1;
+        Some(Self::Hops(zone))
+    }
+
+    /// The text that rules see.
+    pub(in crate::filters::spam) fn text(self, view: &View<'_>, raw: bool) -> Option<Vec<u8>> {
+        match self {
+            Self::Hops(zone) => Some(view.relays().text(zone)),
+            Self::Fields(zone) => {
+                let header = view.header();
+                let text = if raw { header.pristine.clone() } else { header.lines(false) };
+                let text = view.relays().fields_of(zone, &text);
+                (!text.is_empty()).then_some(text)
+            }
+        }
     }
 }
 
@@ -87,11 +116,11 @@ impl Relays {
     /// Reads the way of a mail.
     pub(in crate::filters::spam) fn read(view: &View<'_>) -> Self {
         let networks = &view.engine.tables.networks;
-        let mut way = Way::new(networks, view.mail);
-        let message = view.mail.message;
-        let fields = message.fields("Received").map(|field| message.octets(&field.value).to_vec());
+        let mut way = Walk::new(networks, view.mail);
+        let header = view.header();
+        let fields = header.all(b"Received").map(|field| field.decoded.clone());
         let originating = networks.originating.iter().filter_map(|name| {
-            let value = message.octets(&message.fields(name).last()?.value);
+            let value = header.last(name.as_bytes())?;
             let ip = address::find(value).and_then(|range| value.get(range))?;
             Some([b"from X-Originating-IP: ", ip].concat())
         });
@@ -134,36 +163,39 @@ impl Relays {
         all.join(&b' ')
     }
 
-    /// `ALL-…`: the fields that hosts of a zone wrote. The Received field in which a host of trust tells of a stranger
-    /// belongs to both sides. `fields` are all header fields; the answer tells which of them.
-    pub(in crate::filters::spam) fn fields_of<'f>(
-        &self,
-        zone: Zone,
-        names: impl Iterator<Item = &'f [u8]>,
-    ) -> Vec<bool> {
+    /// Of the lines of a header, those that hosts of a zone wrote. The Received field in which a host of trust tells of
+    /// a stranger belongs to both sides.
+    fn fields_of(&self, zone: Zone, header: &[u8]) -> Vec<u8> {
         let within = match zone {
             Zone::Trusted | Zone::Untrusted => self.trusted_fields,
             Zone::Internal | Zone::External => self.internal_fields,
         };
         let inside = matches!(zone, Zone::Trusted | Zone::Internal);
+        let mut out = Vec::with_capacity(header.len());
         // Received fields seen, this one included.
         let mut seen = 0;
+        let mut shown = false;
         let mut border_passed = false;
-        let one = |name: &[u8]| {
-            let received = name.eq_ignore_ascii_case(b"received");
-            seen += usize::from(received);
-            match (within, inside) {
-                (Fields::None, inside) => !inside,
-                (Fields::Some(count), true) => {
-                    let border = seen == count + 1;
-                    let belongs = seen <= count || (border && !border_passed);
-                    border_passed |= border;
-                    belongs
-                }
-                (Fields::Some(count), false) => seen > count,
+        for line in header.split_inclusive(|octet| *octet == b'\n').filter(|line| *line != b"\n") {
+            // A line that goes on belongs to the field above it.
+            if !matches!(line.first(), Some(b' ' | b'\t')) {
+                seen += usize::from(
+                    line.get(..9).is_some_and(|head| head.eq_ignore_ascii_case(b"received:")),
+                );
+                shown = match (within, inside) {
+                    (Fields::None, inside) => !inside,
+                    (Fields::Some(count), true) => {
+                        seen <= count || (seen == count + 1 && !border_passed)
+                    }
+                    (Fields::Some(count), false) => seen > count,
+                };
+                border_passed |= matches!(within, Fields::Some(count) if seen > count);
             }
-        };
-        names.map(one).collect()
+            if shown {
+                out.extend_from_slice(line);
+            }
+        }
+        out
     }
 }
 
@@ -195,7 +227,7 @@ fn line(relay: &Relay) -> Vec<u8> {
 }
 
 /// Reading hop after hop, newest first.
-struct Way<'w> {
+struct Walk<'w> {
     networks: &'w Networks,
     relays: Relays,
     in_trusted: bool,
@@ -210,7 +242,7 @@ struct Way<'w> {
     internal_fields: usize,
 }
 
-impl<'w> Way<'w> {
+impl<'w> Walk<'w> {
     fn new(networks: &'w Networks, mail: &Mail<'_>) -> Self {
         Self {
             networks,
