@@ -9,6 +9,7 @@
 mod evals;
 mod hunt;
 mod pattern;
+mod relays;
 mod rules;
 mod run;
 mod text;
@@ -155,5 +156,6 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
 #[cfg(test)]
 mod tests;

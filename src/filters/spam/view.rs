@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
+use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};
@@ -22,6 +23,7 @@ pub(super) struct View<'v> {
     visible: OnceCell<Segments>,
     invisible: OnceCell<Segments>,
     raw_body: OnceCell<Segments>,
+    relays: OnceCell<Relays>,
 }
 
 impl<'v> View<'v> {
@@ -36,7 +38,13 @@ impl<'v> View<'v> {
             visible: OnceCell::new(),
             invisible: OnceCell::new(),
             raw_body: OnceCell::new(),
+            relays: OnceCell::new(),
         }
+    }
+
+    /// The way of the mail from host to host.
+    pub(super) fn relays(&self) -> &Relays {
+        self.relays.get_or_init(|| Relays::read(self))
     }
 
     // The texts: what SpamAssassin makes of the octets of the message.

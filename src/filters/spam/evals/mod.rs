@@ -4,12 +4,22 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod date;
+mod domain;
+mod fields;
+mod forged;
+mod freemail;
+mod from_name;
+mod header;
 mod lists;
+mod locale;
+mod relay;
 
 use std::fmt;
 
 use crate::filters::Mistake;
 
+use super::relays;
 use super::rules::Settings;
 use super::view::View;
 
@@ -66,20 +76,44 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 1] = [lists::FUNCTIONS];
+const FAMILIES: &[&[&[Function]]] = &[
+    lists::FUNCTIONS,
+    &[
+        date::FUNCTIONS,
+        forged::FUNCTIONS,
+        freemail::FUNCTIONS,
+        from_name::FUNCTIONS,
+        header::FUNCTIONS,
+        locale::FUNCTIONS,
+        relay::FUNCTIONS,
+    ],
+];
 
 /// The keys of rule files that a family reads.
-const KEYS: [&[&str]; 1] = [lists::KEYS];
+const KEYS: &[&[&str]] =
+    &[domain::KEYS, freemail::KEYS, from_name::KEYS, lists::KEYS, locale::KEYS, relays::KEYS];
 
 /// What families made of the lines of rule files.
 #[derive(Debug, Default)]
 pub(in crate::filters::spam) struct Tables {
+    pub(in crate::filters::spam) freemail: freemail::Freemail,
     pub(in crate::filters::spam) lists: lists::Lists,
+    pub(in crate::filters::spam) locales: locale::Locales,
+    pub(in crate::filters::spam) names: from_name::Names,
+    pub(in crate::filters::spam) networks: relays::Networks,
+    pub(in crate::filters::spam) registries: domain::Registries,
 }
 
 impl Tables {
     pub(in crate::filters::spam) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
-        Self { lists: lists::Lists::read(settings, mistakes) }
+        Self {
+            freemail: freemail::Freemail::read(settings, mistakes),
+            lists: lists::Lists::read(settings, mistakes),
+            locales: locale::Locales::read(settings, mistakes),
+            names: from_name::Names::read(settings, mistakes),
+            networks: relays::Networks::read(settings, mistakes),
+            registries: domain::Registries::read(settings, mistakes),
+        }
     }
 }
 
@@ -103,7 +137,8 @@ pub(in crate::filters::spam) enum Uncallable {
 /// See [`Uncallable`].
 pub(in crate::filters::spam) fn call(text: &str) -> Result<Call, Uncallable> {
     let (name, arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
-    let known = FAMILIES.iter().copied().flatten().find(|(known, _)| *known == name);
+    let known =
+        FAMILIES.iter().copied().flatten().copied().flatten().find(|(known, _)| *known == name);
     let Some((_, make)) = known else { return Err(Uncallable::Unknown(name.to_owned())) };
     make(&arguments).map_err(|why| Uncallable::Wrong(format!("{name}: {why}")))
 }

@@ -16,6 +16,6 @@ mod template;
 pub(in crate::filters::spam) use build::{Check, PatternCheck, Rule, build};
 pub(in crate::filters::spam) use examples::run as run_examples;
 pub(in crate::filters::spam) use reader::read;
-pub(in crate::filters::spam) use settings::Settings;
+pub(in crate::filters::spam) use settings::{Setting, Settings};
 pub use shipped::shipped;
 pub(in crate::filters::spam) use template::Template;

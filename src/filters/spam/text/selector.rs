@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use crate::filters::spam::relays::Way;
 use crate::filters::spam::view::View;
 
 use super::header::{Header, unfold_raw};
@@ -35,6 +36,8 @@ pub(in crate::filters::spam) enum Field {
     MessageId,
     /// The envelope's sender.
     EnvelopeFrom,
+    /// The mail's way from host to host, or the header as far as hosts of a part of it wrote it.
+    Way(Way),
     /// Fields of this name, in lower case.
     Named(String),
 }
@@ -75,10 +78,10 @@ impl Selector {
             "MESSAGEID" => Field::MessageId,
             _ if name.eq_ignore_ascii_case("ToCc") => Field::ToCc,
             _ if name.eq_ignore_ascii_case("EnvelopeFrom") => Field::EnvelopeFrom,
-            _ if name.starts_with("ALL-") || name.starts_with("X-Spam-Relays-") => {
-                return Err(format!("needs `{name}` from the Received fields"));
-            }
-            _ => Field::Named(name.to_ascii_lowercase()),
+            _ => match Way::parse(name) {
+                Some(way) => Field::Way(way),
+                None => Field::Named(name.to_ascii_lowercase()),
+            },
         };
         let mut selector =
             Self { field, raw: false, form: Form::Whole, pick: Pick::All, ip: Ip::No };
@@ -102,11 +105,8 @@ impl Selector {
         let header = view.header();
         let values = match &self.field {
             Field::All => return self.all(header),
-            Field::EnvelopeFrom => {
-                let address = view.mail.envelope.sender.address.as_str();
-                let there = !address.is_empty();
-                there.then(|| [address.as_bytes(), b"\n"].concat()).into_iter().collect()
-            }
+            Field::EnvelopeFrom => view.relays().sender.clone().into_iter().collect(),
+            Field::Way(way) => vec![way.text(view, self.raw)?],
             Field::ToCc => self.values(header, &[b"to", b"cc"]),
             Field::MessageId => {
                 const NAMES: [&[u8]; 4] = [
@@ -206,13 +206,13 @@ impl Selector {
                 })
             }
             // Names that stand for several fields mean nothing in parts.
-            Field::ToCc | Field::MessageId | Field::EnvelopeFrom => None,
+            Field::ToCc | Field::MessageId | Field::EnvelopeFrom | Field::Way(_) => None,
         }
     }
 
     /// The text if this were the field's value.
     pub(in crate::filters::spam) fn of_example(&self, value: &[u8]) -> Vec<u8> {
-        if self.field == Field::All {
+        if matches!(self.field, Field::All | Field::Way(_)) {
             return value.to_vec();
         }
         let line = [b"X:", value, b"\n\n"].concat();
@@ -220,7 +220,7 @@ impl Selector {
         let name: &[u8] = match &self.field {
             Field::Named(name) => name.as_bytes(),
             Field::MessageId => b"message-id",
-            Field::All | Field::ToCc | Field::EnvelopeFrom => b"to",
+            Field::All | Field::Way(_) | Field::ToCc | Field::EnvelopeFrom => b"to",
         };
         for field in &mut header.fields {
             field.name = name.to_vec();
@@ -289,6 +289,5 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_yet_is_refused() {
         assert!(Selector::parse("Received:host").is_err());
-        assert!(Selector::parse("X-Spam-Relays-External").is_err());
     }
 }

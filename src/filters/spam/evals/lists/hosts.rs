@@ -1,0 +1,109 @@
+//! Hosts of links on lists.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::filters::spam::text::Target;
+use crate::filters::spam::view::View;
+
+use super::{Arguments, Call, Function, lists};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    ("check_uri_host_listed", listed),
+    ("check_uri_host_in_blocklist", |_| Ok(Call::new(|view| host_on(view, "BLOCK")))),
+    ("check_uri_host_in_blacklist", |_| Ok(Call::new(|view| host_on(view, "BLOCK")))),
+    ("check_uri_host_in_welcomelist", |_| Ok(Call::new(|view| host_on(view, "WELCOME")))),
+    ("check_uri_host_in_whitelist", |_| Ok(Call::new(|view| host_on(view, "WELCOME")))),
+];
+
+/// Ends of a name that are looked up, the shortest ones.
+const ENDS_MAX: usize = 11;
+
+fn listed(arguments: &Arguments) -> Result<Call, String> {
+    let list = arguments.text(0).to_owned();
+    if list.is_empty() {
+        return Err("the name of a list is missing".to_owned());
+    }
+    Ok(Call::new(move |view| host_on(view, &list)))
+}
+
+fn host_on(view: &View<'_>, list: &str) -> Option<String> {
+    let list = lists(view).hosts.get(list).filter(|list| !list.is_empty())?;
+    hosts(view).into_iter().find(|host| is_on(list, host))
+}
+
+/// The longest end of the name that is listed decides.
+fn is_on(list: &BTreeMap<String, bool>, host: &str) -> bool {
+    if let Some(literal) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return list.get(literal) == Some(&true);
+    }
+    if host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return list.get(host) == Some(&true);
+    }
+    let mut ends = vec![host];
+    ends.extend(host.match_indices('.').filter_map(|(place, _)| host.get(place + 1..)));
+    let shortest = ends.get(ends.len().saturating_sub(ENDS_MAX)..).unwrap_or_default();
+    shortest.iter().find_map(|end| list.get(*end)) == Some(&true)
+}
+
+/// The hosts of all links, each once.
+fn hosts(view: &View<'_>) -> Vec<String> {
+    let links = Target::Uri.text(view);
+    let mut seen = HashSet::new();
+    let all = (0..links.len()).filter_map(|place| host_of(links.get(place).0));
+    all.filter(|host| seen.insert(host.clone())).collect()
+}
+
+/// The host of a link that has one; addresses of mail have none here.
+fn host_of(link: &[u8]) -> Option<String> {
+    let link = String::from_utf8_lossy(link).to_ascii_lowercase();
+    let (scheme, rest) = link.split_once(':')?;
+    if matches!(scheme, "mailto" | "javascript" | "cid" | "file") {
+        return None;
+    }
+    let rest = rest.trim_start_matches('/');
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => host,
+        _ => host,
+    };
+    let host = host.trim_end_matches('.');
+    (!host.is_empty()).then(|| host.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_cut_out_of_links() {
+        for (link, want) in [
+            ("http://www.Example.org/x@y", Some("www.example.org")),
+            ("https://user:word@example.org:8080?x", Some("example.org")),
+            ("http://[2001:db8::1]/", Some("[2001:db8::1]")),
+            ("mailto:a@example.org", None),
+            ("nothing", None),
+        ] {
+            assert_eq!(host_of(link.as_bytes()).as_deref(), want, "{link}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_entry_decides() {
+        let list = [("example.org", true), ("good.example.org", false), ("192.0.2.1", true)];
+        let list: BTreeMap<String, bool> =
+            list.into_iter().map(|(host, on)| (host.to_owned(), on)).collect();
+        for (host, want) in [
+            ("example.org", true),
+            ("www.example.org", true),
+            ("a.good.example.org", false),
+            ("badexample.org", false),
+            ("192.0.2.1", true),
+            ("1.192.0.2.1", true),
+            ("[192.0.2.1]", true),
+        ] {
+            assert_eq!(is_on(&list, host), want, "{host}");
+        }
+    }
+}
