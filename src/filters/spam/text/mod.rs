@@ -7,6 +7,7 @@
 mod address;
 mod header;
 mod segments;
+mod uri;
 mod words;
 
 use crate::filters::Mail;
@@ -15,6 +16,10 @@ use crate::mail::{Part, PartKind};
 pub(crate) use address::{Glob, senders};
 pub(in crate::filters::spam) use header::Selector;
 pub(in crate::filters::spam) use segments::Segments;
+pub(in crate::filters::spam) use uri::{
+    Boundaries, Link, LinkTables, Links, PageLink, PageLinks, Redirectors, delimited, is_address,
+    to_ascii,
+};
 
 use header::{Field, unfold};
 
