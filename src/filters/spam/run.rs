@@ -169,8 +169,9 @@ impl<'r> Run<'r> {
         else {
             return &NOTHING;
         };
+        let view = &self.view;
         slot.get_or_insert_with(|| {
-            let text = rules.target.text(self.view.mail);
+            let text = rules.target.text(view);
             let candidates = rules.candidates(&text);
             (text, candidates)
         })

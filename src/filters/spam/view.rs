@@ -1,17 +1,142 @@
 //! What the functions of rules look at: a mail, and what was made of it so far.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
 use crate::filters::Mail;
 
 use super::Engine;
+use super::text::header::Header;
+use super::text::html::Html;
+use super::text::parts::{Parts, lines_ended_by_lf};
+use super::text::{Links, PageLinks, Segments, Shown, paragraphs, raw_body};
 
 /// A mail as the rules see it. What costs time is made when it is first asked for, and once.
 pub(super) struct View<'v> {
     pub(super) engine: &'v Engine,
     pub(super) mail: &'v Mail<'v>,
+    octets: OnceCell<Cow<'v, [u8]>>,
+    header: OnceCell<(Header, usize)>,
+    parts: OnceCell<Parts>,
+    body: OnceCell<Segments>,
+    visible: OnceCell<Segments>,
+    invisible: OnceCell<Segments>,
+    raw_body: OnceCell<Segments>,
+    pages: OnceCell<Vec<PageLinks>>,
+    links: OnceCell<Links>,
 }
 
 impl<'v> View<'v> {
     pub(super) fn new(engine: &'v Engine, mail: &'v Mail<'v>) -> Self {
-        Self { engine, mail }
+        Self {
+            engine,
+            mail,
+            octets: OnceCell::new(),
+            header: OnceCell::new(),
+            parts: OnceCell::new(),
+            body: OnceCell::new(),
+            visible: OnceCell::new(),
+            invisible: OnceCell::new(),
+            raw_body: OnceCell::new(),
+            pages: OnceCell::new(),
+            links: OnceCell::new(),
+        }
+    }
+
+    // The texts: what SpamAssassin makes of the octets of the message.
+
+    /// The message as it came, lines ended by LF.
+    pub(super) fn octets(&self) -> &[u8] {
+        self.octets.get_or_init(|| lines_ended_by_lf(&self.mail.message.raw))
+    }
+
+    /// The top header; `.all(name)` gives its fields, raw and decoded.
+    pub(super) fn header(&self) -> &Header {
+        &self.header_and_body().0
+    }
+
+    fn header_and_body(&self) -> &(Header, usize) {
+        self.header.get_or_init(|| {
+            let octets = self.octets();
+            let (header, body) = Header::read(octets);
+            (header, octets.len() - body.len())
+        })
+    }
+
+    /// What stands behind the top header, as it came.
+    pub(super) fn octets_of_body(&self) -> &[u8] {
+        self.octets().get(self.header_and_body().1..).unwrap_or_default()
+    }
+
+    /// The tree of parts.
+    pub(super) fn parts(&self) -> &Parts {
+        self.parts.get_or_init(|| Parts::read(self.header().clone(), self.octets_of_body()))
+    }
+
+    /// What the tags of HTML parts tell, one for each part that is HTML and not empty.
+    pub(super) fn html(&self) -> impl Iterator<Item = &Html> {
+        self.parts().leaves().filter_map(|part| part.rendered()?.html.as_ref())
+    }
+
+    /// The subject, then the paragraphs of all text parts, hidden text of HTML included.
+    pub(super) fn body(&self) -> &Segments {
+        self.body.get_or_init(|| paragraphs(self.parts(), Shown::All))
+    }
+
+    /// The same without hidden text.
+    pub(super) fn visible(&self) -> &Segments {
+        self.visible.get_or_init(|| paragraphs(self.parts(), Shown::Visible))
+    }
+
+    /// Only the hidden text, without the subject.
+    pub(super) fn invisible(&self) -> &Segments {
+        self.invisible.get_or_init(|| paragraphs(self.parts(), Shown::Invisible))
+    }
+
+    /// The decoded text parts with their markup, in pieces of 2 to 4 kilobytes.
+    pub(super) fn raw_body(&self) -> &Segments {
+        self.raw_body.get_or_init(|| raw_body(self.parts()))
+    }
+
+    // Links.
+
+    /// The links of each HTML part.
+    pub(super) fn pages(&self) -> &[PageLinks] {
+        self.pages.get_or_init(|| {
+            let pages = self.parts().leaves().filter_map(|part| {
+                let rendered = part.rendered()?;
+                Some(PageLinks::read(rendered.html.as_ref()?, rendered.text.wide))
+            });
+            pages.collect()
+        })
+    }
+
+    /// All links: of the text, of HTML tags, and those of other parts, which `uri` rules do not look at.
+    pub(super) fn links(&self) -> &Links {
+        self.links.get_or_init(|| {
+            let tables = &self.engine.tables.links;
+            let mut links = Links::default();
+            let body = self.body();
+            for index in 0..body.len() {
+                links.add_text(body.get(index).0, tables);
+            }
+            for page in self.pages() {
+                links.add_page(page, tables);
+            }
+            let message = self.mail.message;
+            for link in &message.links {
+                let part = message.parts.iter().find(|part| part.path == link.part);
+                let kind = part.and_then(|part| part.types.first());
+                if let Some(kind) = kind.filter(|kind| kind.class != "text") {
+                    links.add_elsewhere(&link.url, link.text.as_deref(), kind.short, tables);
+                }
+            }
+            links
+        })
+    }
+
+    /// Hosts that links lead to, at most so many, each with its registered domain.
+    pub(super) fn hosts(&self, limit: usize) -> Vec<(&str, &str)> {
+        self.links().hosts(&self.engine.tables.links, limit)
     }
 }

@@ -5,15 +5,19 @@
 
 mod arguments;
 mod lists;
+mod uri;
+mod uri_detail;
 
 use std::fmt;
 
 use crate::filters::Mistake;
 
 use super::rules::Settings;
+use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
 /// What a function says of a mail.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,20 +70,21 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 1] = [lists::FUNCTIONS];
+const FAMILIES: [&[Function]; 2] = [lists::FUNCTIONS, uri::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
-const KEYS: [&[&str]; 1] = [lists::KEYS];
+const KEYS: [&[&str]; 2] = [lists::KEYS, uri::KEYS];
 
 /// What families made of the lines of rule files.
 #[derive(Debug, Default)]
 pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) lists: lists::Lists,
+    pub(in crate::filters::spam) links: LinkTables,
 }
 
 impl Tables {
     pub(in crate::filters::spam) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
-        Self { lists: lists::Lists::read(settings, mistakes) }
+        Self { lists: lists::Lists::read(settings, mistakes), links: uri::read(settings, mistakes) }
     }
 }
 

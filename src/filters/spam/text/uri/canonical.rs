@@ -17,6 +17,8 @@ const ANGLES_MAX: usize = 10;
 pub(super) struct Reader<'t> {
     pub(super) boundaries: &'t Boundaries,
     pub(super) redirectors: &'t Redirectors,
+    /// The links are characters in UTF-8, not octets.
+    pub(super) wide: bool,
 }
 
 /// The forms of one link.
@@ -58,7 +60,7 @@ impl Reader<'_> {
     }
 
     fn web_forms(&self, link: &[u8], forms: &mut Forms) {
-        let plain = plain(link);
+        let plain = plain(link, self.wide);
         if plain != link {
             forms.others.push(plain.clone());
         }
@@ -255,7 +257,7 @@ fn in_angles(link: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A web link as browsers read it.
-fn plain(link: &[u8]) -> Vec<u8> {
+fn plain(link: &[u8], wide: bool) -> Vec<u8> {
     let mut out: Vec<u8> =
         link.iter().map(|octet| if *octet == b'\\' { b'/' } else { *octet }).collect();
     for scheme in [b"https:".as_slice(), b"http:"] {
@@ -267,7 +269,7 @@ fn plain(link: &[u8]) -> Vec<u8> {
         }
     }
     if has_escape(&out) {
-        out = decode(&out);
+        out = decode(&out, wide);
     }
     if !has_scheme(&out) {
         let scheme: &[u8] = if out.starts_with(b"ftp.") { b"ftp://" } else { b"http://" };
@@ -302,33 +304,54 @@ fn escaped(link: &[u8], place: usize) -> Option<u8> {
     u8::try_from(digit(place + 1)? * 16 + digit(place + 2)?).ok()
 }
 
-/// Decodes `%41` where it is a visible sign of ASCII, and encodes what must not stand in a link as it is.
-pub(super) fn decode(link: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Decodes `%41` where it is a visible sign of ASCII, and encodes what must not stand in a link as it is. In `wide`
+/// links, of other characters only those of ISO 8859-1 are encoded, by their number.
+pub(super) fn decode(link: &[u8], wide: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(link.len() + 16);
-    let mut place = 0;
-    while let Some(octet) = link.get(place).copied() {
-        if octet == b'%'
-            && let Some(value) = escaped(link, place)
-        {
+    let mut rest = link;
+    while let Some((octet, behind)) = rest.split_first() {
+        let value = if *octet == b'%' { escaped(rest, 0) } else { None };
+        if let Some(value) = value {
+            let (sequence, behind) = rest.split_at_checked(3).unwrap_or((rest, &[]));
             if matches!(value, 0x21..=0x7e) {
                 out.push(value);
             } else {
-                out.extend_from_slice(link.get(place..place + 3).unwrap_or_default());
+                out.extend_from_slice(sequence);
             }
-            place += 3;
+            rest = behind;
+            continue;
+        }
+        let character = if wide && !octet.is_ascii() { first_character(rest) } else { None };
+        if let Some(character) = character {
+            let (sequence, behind) =
+                rest.split_at_checked(character.len_utf8()).unwrap_or((rest, &[]));
+            match u8::try_from(character) {
+                Ok(number) => escape(number, &mut out),
+                Err(_) => out.extend_from_slice(sequence),
+            }
+            rest = behind;
             continue;
         }
         if matches!(octet, 0..=0x20 | 0x7f.. | b'"' | b'%' | b'<' | b'>') {
-            out.push(b'%');
-            out.extend(DIGITS.get(usize::from(octet >> 4)));
-            out.extend(DIGITS.get(usize::from(octet & 15)));
+            escape(*octet, &mut out);
         } else {
-            out.push(octet);
+            out.push(*octet);
         }
-        place += 1;
+        rest = behind;
     }
     out
+}
+
+fn escape(octet: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'%');
+    out.extend(DIGITS.get(usize::from(octet >> 4)));
+    out.extend(DIGITS.get(usize::from(octet & 15)));
+}
+
+fn first_character(text: &[u8]) -> Option<char> {
+    let near = text.get(..4).unwrap_or(text);
+    near.utf8_chunks().next()?.valid().chars().next()
 }
 
 /// Replaces `&#…;` by the octet for which it stands.
@@ -404,7 +427,7 @@ mod tests {
         let mut boundaries = Boundaries::default();
         assert!(boundaries.add(1, "com") && boundaries.add(1, "org"));
         let redirectors = Redirectors::default();
-        let reader = Reader { boundaries: &boundaries, redirectors: &redirectors };
+        let reader = Reader { boundaries: &boundaries, redirectors: &redirectors, wide: false };
         let mut all: Vec<String> = reader
             .forms(link.as_bytes())
             .into_iter()

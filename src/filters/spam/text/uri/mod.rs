@@ -13,11 +13,12 @@ use std::collections::{HashMap, HashSet};
 
 use super::Segments;
 use canonical::Reader;
+use redirect::Redirectors;
 use search::{Found, Kind, Search, starts_with};
 
 pub(in crate::filters::spam) use domain::{Boundaries, is_address, to_ascii};
 pub(in crate::filters::spam) use page::{PageLink, PageLinks};
-pub(in crate::filters::spam) use redirect::{Redirectors, delimited};
+pub(in crate::filters::spam) use redirect::delimited;
 
 /// Links of a mail that are looked at.
 const LINKS_MAX: usize = 4_000;
@@ -52,6 +53,20 @@ pub(in crate::filters::spam) struct Link {
     pub(in crate::filters::spam) elsewhere: bool,
 }
 
+impl Link {
+    fn rank(&self) -> u8 {
+        let has = |kind: &str| self.types.contains(&kind);
+        match () {
+            () if has("a") && self.texts.iter().any(|text| !text.is_empty()) => 0,
+            () if has("a") => 5,
+            () if has("form") => 1,
+            () if has("img") => 2,
+            () if self.types == ["parsed"] => 4,
+            () => 3,
+        }
+    }
+}
+
 /// The links of a mail.
 #[derive(Debug, Clone, Default)]
 pub(in crate::filters::spam) struct Links {
@@ -81,6 +96,30 @@ impl Links {
         out
     }
 
+    /// The hosts, each with its registered domain, that lists are worth being asked about, the most telling first:
+    /// links with a text, forms, images, other tags, plain text, links without a text. Mail addresses do not count.
+    pub(in crate::filters::spam) fn hosts(
+        &self,
+        tables: &LinkTables,
+        limit: usize,
+    ) -> Vec<(&str, &str)> {
+        let mut links: Vec<(u8, &Link)> = self
+            .all
+            .iter()
+            .filter(|link| !link.elsewhere && !starts_with(&link.raw, b"mailto:"))
+            .map(|link| (link.rank(), link))
+            .collect();
+        links.sort_by_key(|(rank, _)| *rank);
+        let mut out: Vec<(&str, &str)> = Vec::new();
+        for (host, domain) in links.iter().flat_map(|(_, link)| &link.hosts) {
+            let skipped = tables.skip.contains(domain) || tables.skip.contains(host);
+            if out.len() < limit && !skipped && !out.iter().any(|(known, _)| known == host) {
+                out.push((host, domain));
+            }
+        }
+        out
+    }
+
     /// Adds the links of a text.
     pub(in crate::filters::spam) fn add_text(&mut self, text: &[u8], tables: &LinkTables) {
         for found in Search::new(text, &tables.boundaries) {
@@ -90,7 +129,7 @@ impl Links {
             }
             self.seen.insert(raw.to_vec());
             if let Some((link, types)) = meant(raw, &found, &tables.boundaries) {
-                self.add(&link, &types, true, tables);
+                self.add(&link, &types, How { must_exist: true, wide: false }, tables);
             }
         }
     }
@@ -101,7 +140,8 @@ impl Links {
         for link in page.links() {
             let types: &[&'static str] =
                 if link.types.is_empty() { &["parsed"] } else { &link.types };
-            let Some(place) = self.add(&link.address, types, false, tables) else { continue };
+            let how = How { must_exist: false, wide: page.wide };
+            let Some(place) = self.add(&link.address, types, how, tables) else { continue };
             let Some(known) = self.all.get_mut(place) else { continue };
             let mut seen: HashSet<&[u8]> = HashSet::new();
             known.texts.extend(link.texts.iter().filter(|text| seen.insert(text)).cloned());
@@ -117,18 +157,20 @@ impl Links {
         tables: &LinkTables,
     ) {
         let known = self.by_raw.contains_key(link.as_bytes());
-        let Some(place) = self.add(link.as_bytes(), &[kind], false, tables) else { return };
+        let Some(place) = self.add(link.as_bytes(), &[kind], How::default(), tables) else {
+            return;
+        };
         let Some(link) = self.all.get_mut(place) else { return };
         link.elsewhere = link.elsewhere || !known;
         link.texts.extend(text.map(|text| text.as_bytes().to_vec()));
     }
 
-    /// Adds a link, or what is new about it. `must_exist`: only with a host that could exist.
+    /// Adds a link, or what is new about it.
     fn add(
         &mut self,
         raw: &[u8],
         types: &[&'static str],
-        must_exist: bool,
+        how: How,
         tables: &LinkTables,
     ) -> Option<usize> {
         let place = self.by_raw.get(raw).copied();
@@ -136,7 +178,7 @@ impl Links {
             return None;
         }
         let LinkTables { boundaries, redirectors, .. } = tables;
-        let mut forms = Reader { boundaries, redirectors }.forms(raw);
+        let mut forms = Reader { boundaries, redirectors, wide: how.wide }.forms(raw);
         let mut hosts: Vec<(String, String)> = Vec::new();
         for form in &mut forms {
             self.truncated |= form.len() > canonical::LINK_MAX;
@@ -147,7 +189,7 @@ impl Links {
                 hosts.push(host);
             }
         }
-        if must_exist && hosts.is_empty() {
+        if how.must_exist && hosts.is_empty() {
             return None;
         }
         let place = place.unwrap_or(self.all.len());
@@ -172,6 +214,15 @@ impl Links {
         }
         Some(place)
     }
+}
+
+/// How a link is added.
+#[derive(Clone, Copy, Default)]
+struct How {
+    /// Only with a host that could exist.
+    must_exist: bool,
+    /// It is characters, not octets.
+    wide: bool,
 }
 
 /// Without what readers take for the sentence around a link: a `)` that nothing opened, and signs at the end.
@@ -210,7 +261,7 @@ fn meant(
     }
     if starts_with(&link, b"mailto:") {
         if canonical::has_escape(&link) {
-            link = canonical::decode(&link);
+            link = canonical::decode(&link, false);
         }
         let at = memchr::memchr(b'@', &link)?;
         let behind = link.get(at + 1..)?;
@@ -277,6 +328,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::filters::spam::text::html::{Anchor, Html, HtmlUri};
 
     fn tables() -> LinkTables {
         let mut tables = LinkTables::default();
@@ -328,15 +380,18 @@ mod tests {
         let tables = tables();
         let mut links = Links::default();
         links.add_text(b"http://a.org/", &tables);
-        let mut page = PageLinks::default();
-        let href: [(&[u8], &[u8]); 1] = [(b"href", b"http://a.org/")];
-        for _ in 0..2 {
-            page.open("a", href.into_iter());
-            page.text(b"here");
-            page.close("a");
-        }
-        let source: [(&[u8], &[u8]); 1] = [(b"src", b"x/y.gif")];
-        page.open("img", source.into_iter());
+        let uri = |tag: &str, value: &str| HtmlUri {
+            tag: tag.to_owned(),
+            value: value.to_owned(),
+            base: None,
+        };
+        let here = Anchor { href: "http://a.org/".to_owned(), text: "here".to_owned() };
+        let page = Html {
+            uris: vec![uri("a", "http://a.org/"), uri("img", "x/y.gif")],
+            anchors: vec![here.clone(), here],
+            ..Html::default()
+        };
+        let page = PageLinks::read(&page, false);
         links.add_page(&page, &tables);
         let [first, second] = links.all() else { panic!("{links:?}") };
         assert_eq!(first.types, ["parsed", "a"]);

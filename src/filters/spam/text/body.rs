@@ -1,0 +1,221 @@
+//! Texts of all parts: the paragraphs a reader sees, and raw text in pieces.
+
+use super::header::first_line;
+use super::parts::{Part, Parts};
+use super::perl::Text;
+use super::segments::Segments;
+
+/// Characters of a part's text that are looked at.
+const PART_MAX: usize = 50_000;
+/// Octets of a part's raw text that are looked at.
+const RAW_PART_MAX: usize = 500_000;
+/// How far behind these limits a better place to cut is looked for.
+const CUT_WINDOW: usize = 1_024;
+/// Octets of a paragraph, and half of what a piece of raw text has at most.
+const LINE_MAX: usize = 2_048;
+/// Octets of the texts of all parts together; with more, each has an even share. SpamAssassin has no such limit.
+const ALL_MAX: usize = 1024 * 1024;
+/// Text parts looked at from the first on, and before the last, if there are many. SpamAssassin looks at all.
+const FIRST_PARTS_MAX: usize = 192;
+const LAST_PARTS_MAX: usize = 64;
+
+/// Which text of HTML parts is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::filters::spam) enum Shown {
+    /// Everything, hidden text included.
+    All,
+    Visible,
+    Invisible,
+}
+
+/// The subject and the paragraphs of all text parts. Each piece but the last ends with LF.
+pub(in crate::filters::spam) fn paragraphs(parts: &Parts, shown: Shown) -> Segments {
+    let mut out = Segments::default();
+    let leaves = some_of(parts.leaves().collect());
+    if leaves.is_empty() {
+        return out;
+    }
+    if shown != Shown::Invisible {
+        let subject = parts.root().and_then(|root| root.header.last(b"subject"));
+        let subject = [subject.unwrap_or_default(), b"\n"].concat();
+        short_lines(&subject, &mut out);
+    }
+    let share = (ALL_MAX / leaves.len()).min(PART_MAX);
+    let mut text = Text::default();
+    for part in leaves {
+        if !text.text.is_empty() {
+            text.text.push('\n');
+        }
+        let Some(rendered) = part.rendered() else { continue };
+        let piece = match shown {
+            Shown::All => &rendered.text,
+            Shown::Visible => rendered.visible(),
+            Shown::Invisible => &rendered.invisible,
+        };
+        text.text.push_str(cut_text(&piece.text, share));
+        text.wide |= piece.wide;
+    }
+    short_lines(&flow(&text).octets(), &mut out);
+    out
+}
+
+/// White space becomes one blank; where it holds two line ends, one line end.
+fn flow(text: &Text) -> Text {
+    let mut out = String::with_capacity(text.text.len());
+    let mut rest = text.text.as_str();
+    while !rest.is_empty() {
+        let end = rest.find(|letter| text.is_space(letter)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        out.extend(word.chars().map(|letter| if letter == '\0' { '\n' } else { letter }));
+        let end = behind.find(|letter| !text.is_space(letter)).unwrap_or(behind.len());
+        let (blank, behind) = behind.split_at_checked(end).unwrap_or((behind, ""));
+        rest = behind;
+        let (first, last) = (blank.find('\n'), blank.rfind('\n'));
+        match (first, last) {
+            // Blanks before the first line end, and behind the last one, stay as a blank.
+            (Some(first), Some(last)) if first < last => {
+                out.push_str(if first > 0 { " \n" } else { "\n" });
+                if last + 1 < blank.len() {
+                    out.push(' ');
+                }
+            }
+            _ if !blank.is_empty() => out.push(' '),
+            _ => {}
+        }
+    }
+    Text { text: out, wide: text.wide }
+}
+
+/// Lines, cut at a blank if they are too long.
+fn short_lines(text: &[u8], out: &mut Segments) {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (mut line, behind) = first_line(rest);
+        while line.len() > LINE_MAX {
+            let blank = line.get(..=LINE_MAX).and_then(|head| memchr::memrchr(b' ', head));
+            let length = blank.map_or(LINE_MAX, |at| at + 1);
+            let (piece, left) = line.split_at_checked(length).unwrap_or((line, &[]));
+            out.push(piece);
+            line = left;
+        }
+        out.push(line);
+        rest = behind;
+    }
+}
+
+/// The paragraphs of an example.
+pub(super) fn example(text: &str, out: &mut Segments) {
+    short_lines(&flow(&Text::wide(text.to_owned())).octets(), out);
+}
+
+/// The decoded text parts with their markup, in pieces.
+pub(in crate::filters::spam) fn raw(parts: &Parts) -> Segments {
+    let mut out = Segments::default();
+    let text = |part: &&Part| {
+        let kind = part.effective_kind();
+        let word = kind.strip_prefix("text").or_else(|| kind.strip_prefix("message"));
+        let is_text = word.is_some_and(|behind| {
+            !behind.bytes().next().is_some_and(|o| o.is_ascii_alphanumeric() || o == b'_')
+        });
+        is_text && part.kind != "text/calendar"
+    };
+    let leaves = some_of(parts.leaves().filter(text).collect());
+    let share = (ALL_MAX / leaves.len().max(1)).min(RAW_PART_MAX);
+    for part in leaves {
+        pieces(cut(part.decoded(), share, b"\n> "), &mut out);
+    }
+    out
+}
+
+fn some_of(mut leaves: Vec<&Part>) -> Vec<&Part> {
+    if leaves.len() > FIRST_PARTS_MAX + LAST_PARTS_MAX {
+        leaves.drain(FIRST_PARTS_MAX..leaves.len() - LAST_PARTS_MAX);
+    }
+    leaves
+}
+
+/// The head, cut behind the first of these octets that stands near, else hard.
+fn cut<'t>(text: &'t [u8], limit: usize, places: &[u8]) -> &'t [u8] {
+    if text.len() <= limit {
+        return text;
+    }
+    let window = text.get(limit..).unwrap_or_default();
+    let window = window.get(..=CUT_WINDOW).unwrap_or(window);
+    let found = places.iter().find_map(|place| memchr::memchr(*place, window));
+    text.get(..found.map_or(limit, |at| limit + at + 1)).unwrap_or(text)
+}
+
+/// The same for text, counted in characters.
+fn cut_text(text: &str, limit: usize) -> &str {
+    let Some((start, _)) = text.char_indices().nth(limit) else { return text };
+    let window = text.get(start..).unwrap_or_default();
+    let find = |place: char| {
+        let mut near = window.char_indices().take(CUT_WINDOW + 1);
+        near.find(|(_, letter)| *letter == place).map(|(at, _)| at)
+    };
+    let end = find('\n').or_else(|| find(' ')).map_or(start, |at| start + at + 1);
+    text.get(..end).unwrap_or(text)
+}
+
+/// Pieces of 2 to 4 kilobytes, cut behind a line end, a `>` or a blank if one stands there.
+fn pieces(text: &[u8], out: &mut Segments) {
+    let mut rest = text;
+    if rest.len() > LINE_MAX {
+        while rest.len() > 2 * LINE_MAX {
+            let window = rest.get(LINE_MAX..2 * LINE_MAX).unwrap_or_default();
+            let found = b"\n> ".iter().find_map(|place| memchr::memchr(*place, window));
+            let length = LINE_MAX + found.unwrap_or(0) + 1;
+            let (piece, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            out.push(piece);
+            rest = behind;
+        }
+        if rest.is_empty() {
+            return;
+        }
+    }
+    out.push(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flowed(text: &str) -> String {
+        flow(&Text::wide(text.to_owned())).text
+    }
+
+    #[test]
+    fn paragraphs_end_at_empty_lines() {
+        assert_eq!(flowed("a\nb\n\n \nc  d\n"), "a b\nc d ");
+        assert_eq!(flowed("a \n\n b"), "a \n b");
+        assert_eq!(flowed("a\u{a0}\u{a0}b"), "a b");
+        assert_eq!(flow(&Text::narrow(b"a\xa0 b")).text, "a\u{a0} b");
+    }
+
+    #[test]
+    fn lines_are_cut_at_blanks() {
+        let mut out = Segments::default();
+        short_lines("word ".repeat(2_000).as_bytes(), &mut out);
+        assert!((0..out.len()).all(|index| out.get(index).0.len() <= LINE_MAX + 1));
+        let mut out = Segments::default();
+        short_lines(&[b'x'; 5_000], &mut out);
+        assert_eq!(out.len(), 3);
+    }
+
+    #[test]
+    fn pieces_hold_every_octet_once() {
+        let text = b"line\n".repeat(3_000);
+        let mut out = Segments::default();
+        pieces(&text, &mut out);
+        let all: Vec<u8> = (0..out.len()).flat_map(|index| out.get(index).0.to_vec()).collect();
+        assert_eq!(all, text);
+        assert!((0..out.len()).all(|index| out.get(index).0.len() <= 2 * LINE_MAX));
+    }
+
+    #[test]
+    fn long_texts_are_cut_near_their_limit() {
+        assert_eq!(cut(b"abc def", 2, b" "), b"abc ");
+        assert_eq!(cut(b"abcdef", 2, b" "), b"ab");
+        assert_eq!(cut_text("éé é", 1), "éé ");
+    }
+}

@@ -1,0 +1,71 @@
+//! Strings as Perl has them, for texts must be cut and matched exactly as SpamAssassin does it.
+//!
+//! A Perl string is *wide* once a character set was decoded for it or a character over 255 got into it. Only then
+//! white space and letters over ASCII count as such, and only then it is written as UTF-8: what is not wide is
+//! written one octet a character.
+
+/// A Perl string. If it is not wide, all its characters are under 256.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::filters::spam) struct Text {
+    pub(in crate::filters::spam) text: String,
+    pub(in crate::filters::spam) wide: bool,
+}
+
+impl Text {
+    pub(in crate::filters::spam) fn wide(text: String) -> Self {
+        Self { text, wide: true }
+    }
+
+    /// One character for each octet.
+    pub(in crate::filters::spam) fn narrow(octets: &[u8]) -> Self {
+        Self { text: octets.iter().map(|octet| char::from(*octet)).collect(), wide: false }
+    }
+
+    pub(in crate::filters::spam) fn push(&mut self, other: &Self) {
+        self.text.push_str(&other.text);
+        self.wide |= other.wide;
+    }
+
+    /// The octets that rules look at.
+    pub(in crate::filters::spam) fn octets(&self) -> Vec<u8> {
+        if self.wide || self.text.is_ascii() {
+            return self.text.as_bytes().to_vec();
+        }
+        self.text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect()
+    }
+
+    /// White space: outside ASCII only in wide strings.
+    pub(in crate::filters::spam) fn is_space(&self, letter: char) -> bool {
+        if self.wide { letter.is_whitespace() } else { letter.is_ascii() && letter.is_whitespace() }
+    }
+}
+
+/// White space among octets.
+pub(in crate::filters::spam) fn is_space(octet: u8) -> bool {
+    matches!(octet, b'\t'..=b'\r' | b' ')
+}
+
+/// The octets without white space at both ends.
+pub(in crate::filters::spam) fn trim(octets: &[u8]) -> &[u8] {
+    let start = octets.iter().position(|octet| !is_space(*octet)).unwrap_or(octets.len());
+    let end = octets.iter().rposition(|octet| !is_space(*octet)).map_or(start, |at| at + 1);
+    octets.get(start..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_wide_is_one_octet_a_character() {
+        let narrow = Text::narrow(b"caf\xe9\xa0");
+        assert_eq!(narrow.octets(), b"caf\xe9\xa0");
+        assert!(!narrow.is_space('\u{a0}') && narrow.is_space('\u{b}'));
+        let mut both = narrow;
+        both.push(&Text::wide("\u{2014}".to_owned()));
+        assert_eq!(both.octets(), "café\u{a0}\u{2014}".as_bytes());
+        assert!(both.is_space('\u{a0}'));
+        assert_eq!(trim(b" \x0b a \n"), b"a");
+        assert_eq!(trim(b"  "), b"");
+    }
+}
