@@ -229,7 +229,7 @@ fn pattern(arguments: &Arguments, place: usize) -> Result<Option<Pattern>, Strin
 }
 
 fn matches(pattern: Option<&Pattern>, address: &str) -> bool {
-    pattern.is_none_or(|pattern| pattern.regex.is_match(address.as_bytes()))
+    pattern.is_none_or(|pattern| pattern.is_match(address.as_bytes()))
 }
 
 fn lower(all: Vec<Vec<u8>>) -> Vec<String> {

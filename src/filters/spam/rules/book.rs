@@ -35,6 +35,8 @@ pub(in crate::filters::spam) enum Question {
     Nothing,
     /// It is asked of the network; the lines stand in [`Settings`].
     Network,
+    /// What must hold of one link.
+    Link(String),
     /// It cannot be answered, and this is why.
     NotBuilt(String),
 }

@@ -242,6 +242,9 @@ impl Builder {
             Question::Network => {
                 return Err(Trouble::Language("lists in the network are not asked yet".to_owned()));
             }
+            Question::Link(text) => {
+                Check::Function(evals::uri_detail(&text).map_err(Trouble::Rule)?)
+            }
             Question::NotBuilt(why) => return Err(Trouble::Language(why)),
         })
     }
