@@ -226,10 +226,8 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Repo
     let spam = site.engine.inspect(&mail, Some(job.deadline));
     report.score = Some(spam.score);
     report.rules = spam.hits;
-    // A rule that was not asked in time is a check without an answer: the mail is not clean for the lack of it.
-    report.not_run.extend(
-        spam.not_run.into_iter().map(|missing| NotRun { weight: Weight::Required, ..missing }),
-    );
+    report.learning = spam.learning;
+    report.not_run.extend(spam.not_run);
     report.lists = site.lists.find(&mail);
     report.timing.push(("spam", began.elapsed()));
     report

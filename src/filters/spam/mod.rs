@@ -6,6 +6,7 @@
 //!
 //! What the language has and we do not is told at load, by name; nothing is dropped in silence.
 
+pub mod bayes;
 mod evals;
 mod pattern;
 mod rules;
@@ -22,6 +23,8 @@ use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
 pub use rules::shipped;
 pub(crate) use text::{Glob, senders};
 
+use bayes::Words;
+use bayes::autolearn::Points;
 use evals::Tables;
 use pattern::TextRules;
 use rules::Rule;
@@ -53,6 +56,8 @@ pub struct Outcome {
     pub positive: Score,
     /// The sum of the points under zero.
     pub negative: Score,
+    /// The points as far as they may teach.
+    pub learning: Points,
 }
 
 /// A rule, for people.
@@ -86,6 +91,18 @@ impl Engine {
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
         run::inspect(self, mail, deadline)
+    }
+
+    /// The words of a mail, to be learned.
+    #[must_use]
+    pub fn words(&self, mail: &Mail<'_>) -> Words {
+        view::View::new(self, mail).words()
+    }
+
+    /// True if so much was learned that it is asked.
+    #[must_use]
+    pub fn is_enough_learned(&self, totals: bayes::Totals) -> bool {
+        self.tables.learning.is_enough(totals)
     }
 
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.

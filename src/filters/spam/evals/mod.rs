@@ -4,7 +4,9 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod bayes;
 mod lists;
+mod standing;
 
 use std::fmt;
 
@@ -66,20 +68,24 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 1] = [lists::FUNCTIONS];
+const FAMILIES: [&[Function]; 3] = [lists::FUNCTIONS, bayes::FUNCTIONS, standing::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
-const KEYS: [&[&str]; 1] = [lists::KEYS];
+const KEYS: [&[&str]; 2] = [lists::KEYS, bayes::KEYS];
 
 /// What families made of the lines of rule files.
 #[derive(Debug, Default)]
 pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) lists: lists::Lists,
+    pub(in crate::filters::spam) learning: bayes::Learning,
 }
 
 impl Tables {
     pub(in crate::filters::spam) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
-        Self { lists: lists::Lists::read(settings, mistakes) }
+        Self {
+            lists: lists::Lists::read(settings, mistakes),
+            learning: bayes::Learning::read(settings, mistakes),
+        }
     }
 }
 

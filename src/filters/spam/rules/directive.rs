@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::filters::Score;
+use crate::filters::spam::bayes::autolearn::Area;
 use crate::filters::spam::evals;
 use crate::filters::spam::text::{Selector, Target};
 
@@ -70,7 +71,8 @@ fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
         }
     };
     let draft = book.draft(name, line.group, true);
-    draft.definition = Some(Definition { question, source: line.source.clone(), column });
+    let area = Area::of(kind);
+    draft.definition = Some(Definition { question, source: line.source.clone(), column, area });
 }
 
 fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {

@@ -97,6 +97,15 @@ impl Target {
     }
 }
 
+/// The value of a field as a reader sees it.
+pub(in crate::filters::spam) fn decoded_value(name: &str, value: &[u8]) -> String {
+    let mut out = Vec::new();
+    if let Ok(selector) = Selector::parse(name) {
+        selector.append(name.as_bytes(), value, &mut out);
+    }
+    String::from_utf8_lossy(&out).trim_end().to_owned()
+}
+
 /// `\n`, `\t` and `\\` in examples.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
