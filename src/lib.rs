@@ -11,6 +11,7 @@ pub mod filters;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod journal;
+pub mod learned;
 pub mod mail;
 pub mod metrics;
 pub mod mime;

@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use crate::config::ListenerMode;
 use crate::filters::virus::{Outcome as Scanned, ScanResult};
 use crate::filters::{Known, Mail, NotRun, Weight};
+use crate::learned;
 use crate::mail::{Defect, DefectCode, Envelope, Message, Part, PartFlag};
 use crate::mime;
 use crate::report::{Report, Scan};
@@ -191,12 +192,15 @@ fn decode(job: &Job, limits: &mime::Limits) -> Message {
 fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Report {
     let mut report = Report { message: Arc::clone(&message), ..Report::default() };
     report.timing.push(("decode", began.elapsed()));
+    let (learned, standing, silent) = learned::known(site, &job.envelope, &message, job.internal);
+    report.not_run.extend(silent);
+    let known = Known { learned, standing };
     let mail = Mail {
         envelope: &job.envelope,
         message: &message,
         internal: job.internal,
         received: jiff::Timestamp::now(),
-        known: Known::NOTHING,
+        known: &known,
     };
     for (code, why) in [
         (DefectCode::DeadlineOver, "the time for this mail was over before it was decoded"),
@@ -226,10 +230,8 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Repo
     let spam = site.engine.inspect(&mail, Some(job.deadline));
     report.score = Some(spam.score);
     report.rules = spam.hits;
-    // A rule that was not asked in time is a check without an answer: the mail is not clean for the lack of it.
-    report.not_run.extend(
-        spam.not_run.into_iter().map(|missing| NotRun { weight: Weight::Required, ..missing }),
-    );
+    report.learning = spam.learning;
+    report.not_run.extend(spam.not_run);
     report.lists = site.lists.find(&mail);
     report.timing.push(("spam", began.elapsed()));
     report

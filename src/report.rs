@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::filters::defects::DefectHit;
+use crate::filters::spam::bayes::autolearn::Points;
 use crate::filters::{BannedHit, HeaderHit, ListHit, NotRun, RuleHit, Score, VirusHit};
 use crate::mail::Message;
 
@@ -28,6 +29,8 @@ pub struct Report {
     pub rules: Vec<RuleHit>,
     /// Sum of the rules' points; `None` if the engine did not run.
     pub score: Option<Score>,
+    /// The points as far as they may teach.
+    pub learning: Points,
     /// Checks without answer.
     pub not_run: Vec<NotRun>,
     /// Each scanner and what it said: `clean`, `infected`, `not scanned: …`.

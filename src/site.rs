@@ -11,6 +11,7 @@ use crate::filters::lists::Lists;
 use crate::filters::spam::{self, Engine};
 use crate::filters::virus::{self, Scanners};
 use crate::filters::{Mistake, RuleFile, Severity};
+use crate::learned::Learned;
 use crate::mime::Room;
 use crate::policy::Chooser;
 
@@ -32,6 +33,8 @@ pub struct Site {
     pub attachments: Attachments,
     /// Virus scanners.
     pub scanners: Scanners,
+    /// What was learned; it survives a reload that does not move it.
+    pub learned: Learned,
     /// The memory that unpacked content of all mails may hold together; it survives a reload.
     pub room: Arc<Room>,
     /// Where neither recipient nor listener names a policy that exists; the loader lets no such listener pass.
@@ -82,6 +85,7 @@ impl Site {
             || Arc::new(Room::new(ROOM_BYTES.max(config.limits.archive_expanded_bytes_max * 2))),
             |site| Arc::clone(&site.room),
         );
+        let learned = learned(&config, previous);
         let config = Arc::new(config);
         let site = Self {
             config,
@@ -92,6 +96,7 @@ impl Site {
             defects,
             attachments,
             scanners,
+            learned,
             room,
             last_resort,
         };
@@ -117,6 +122,14 @@ impl Site {
 
 /// Memory for what is unpacked; twice what one mail may unpack, if that is more.
 const ROOM_BYTES: u64 = 1 << 30;
+
+/// What was learned, with its readers and writer as they are if it is the same file.
+fn learned(config: &Config, previous: Option<&Site>) -> Learned {
+    let (file, words_max) = (&config.spam.learned, config.spam.bayes_words_max);
+    let same = |learned: &&Learned| learned.file() == file && learned.words_max() == words_max;
+    let previous = previous.map(|site| &site.learned).filter(same);
+    previous.cloned().unwrap_or_else(|| Learned::new(file, words_max))
+}
 
 /// A setting that nothing follows yet must not look as if it did.
 fn not_asked(config: &Config) -> Option<Mistake> {

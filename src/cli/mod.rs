@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod config;
 mod explain;
+mod learn;
 mod load;
 mod quarantine;
 mod scan;
@@ -115,6 +116,11 @@ enum Command {
         #[command(subcommand)]
         what: quarantine::What,
     },
+    /// Teaches which mail is spam and which is not, and whom users write to
+    Learn {
+        #[command(subcommand)]
+        what: learn::What,
+    },
     /// Says why a mail was stopped, or was not
     Explain {
         /// Our id, Postfix's queue id, or a Message-ID
@@ -145,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Try { once } => try_it::run(once),
         Command::Scan(scan) => scan::run(&options, &scan),
         Command::Quarantine { what } => quarantine::run(&options, &what),
+        Command::Learn { what } => learn::run(&options, &what),
         Command::Explain { id } => explain::run(&options, &id),
         Command::Status => status::run(&options),
         Command::Bench(bench) => bench::run(&options, &bench),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{Answer, Failure, Options, exit, load, print, runtime, shown};
 use crate::config::NextHop;
+use crate::filters::spam::bayes::Class;
 use crate::quarantine::{Quarantine, ReleaseError, ReleaseMail, ReleaseOutcome, Search, Trouble};
 use crate::smtp::outbound::{Pool, Stage, Transaction, deliver};
 
@@ -58,6 +59,15 @@ pub enum What {
         #[arg(required = true)]
         id: Vec<String>,
     },
+    /// Learns mails as spam or ham; nothing is released or deleted by it
+    Learn {
+        /// As what
+        #[arg(value_parser = ["spam", "ham"])]
+        class: String,
+        /// The mails
+        #[arg(required = true)]
+        id: Vec<String>,
+    },
     /// Erases what is older than quarantine.keep says
     Gc,
 }
@@ -76,6 +86,14 @@ pub fn run(options: &Options, what: &What) -> Answer {
         }
         What::Delete { id } => each(id, |id| runtime.block_on(quarantine.delete(id, &who()))),
         What::Undelete { id } => each(id, |id| runtime.block_on(quarantine.undelete(id, &who()))),
+        What::Learn { class, id } => {
+            let class = if class == "spam" { Class::Spam } else { Class::Ham };
+            let mails = id.iter().map(|id| match quarantine.octets(id) {
+                Ok(stored) => Ok(stored.raw.to_vec()),
+                Err(error) => Err(trouble(error)),
+            });
+            super::learn::learn_mails(options, &site, class, mails)
+        }
         What::Gc => {
             let config = &site.config.quarantine;
             let now = jiff::Timestamp::now();

@@ -250,7 +250,21 @@ fn spam(tree: &Table) -> Option<Spam> {
         .into_iter()
         .map(|name| Some((name.clone(), get(tree, &format!("spam.points.{name}"), read::points)?)))
         .collect();
-    Some(Spam { rules, points: points? })
+    let yes = |key: &str| get(tree, key, read::boolean);
+    let score = |key: &str| get(tree, key, read::points);
+    Some(Spam {
+        rules,
+        points: points?,
+        bayes: word(tree, "spam.bayes", &[("on", true), ("off", false)])?,
+        bayes_per_user: yes("spam.bayes_per_user")?,
+        bayes_words_max: get(tree, "spam.bayes_words", |n, out| read::count(n, out, 0, u64::MAX))?,
+        autolearn: yes("spam.autolearn")?,
+        autolearn_ham_below: score("spam.autolearn_ham_below")?,
+        autolearn_spam_from: score("spam.autolearn_spam_from")?,
+        correspondents: yes("spam.correspondents")?,
+        reputation: yes("spam.reputation")?,
+        learned: get(tree, "spam.learned", read::path)?,
+    })
 }
 
 fn tables(tree: &Table) -> Option<Tables> {

@@ -324,6 +324,24 @@ pub struct Spam {
     pub rules: Vec<PathBuf>,
     /// Points that replace those of single rules.
     pub points: BTreeMap<String, Score>,
+    /// What was learned is asked.
+    pub bayes: bool,
+    /// Recipients may have learned mail of their own.
+    pub bayes_per_user: bool,
+    /// Words that are kept.
+    pub bayes_words_max: u64,
+    /// Verdicts teach.
+    pub autolearn: bool,
+    /// Ham is learned below so many points.
+    pub autolearn_ham_below: Score,
+    /// Spam is learned from so many points on.
+    pub autolearn_spam_from: Score,
+    /// Outgoing mail is remembered, and answers to it are known.
+    pub correspondents: bool,
+    /// Networks of clients have a reputation.
+    pub reputation: bool,
+    /// The file of all this.
+    pub learned: PathBuf,
 }
 
 /// DNS; no check uses it yet.

@@ -1,11 +1,30 @@
 //! What was found out elsewhere before the filters look at a mail.
 
+use std::sync::Arc;
+
+use super::spam::bayes::Tokens;
+use super::standing::Standing;
+
 /// Answers from outside the mail. Each is missing as long as nobody asked.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Known {}
+pub struct Known {
+    /// Who keeps what was learned; the rules ask it themselves, because only they have the words.
+    pub learned: Option<Learned>,
+    /// What this site knows of the sender.
+    pub standing: Standing,
+}
+
+/// Who is asked about the words of a mail.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    /// The store.
+    pub tokens: Arc<dyn Tokens>,
+    /// The only recipient, if users have learned mail of their own; without enough of it, the site's counts.
+    pub user: Option<String>,
+}
 
 impl Known {
     /// Nobody was asked.
-    pub const NOTHING: &Self = &Self {};
+    pub const NOTHING: &Self = &Self { learned: None, standing: Standing::NOTHING };
 }

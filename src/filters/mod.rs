@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::mail::{Envelope, Message};
 use crate::verdict::Action;
 
-pub use known::Known;
+pub use known::{Known, Learned};
 
 pub mod attachments;
 pub mod defects;
@@ -17,6 +17,7 @@ pub mod headers;
 mod known;
 pub mod lists;
 pub mod spam;
+pub mod standing;
 pub mod virus;
 
 /// Points, in thousandths: sums and thresholds are exact, and rule files use at most three decimals.

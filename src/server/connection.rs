@@ -12,6 +12,7 @@ use crate::delivery::Outcome;
 use crate::examine::{Examined, Question, examine};
 use crate::explain;
 use crate::journal::{Entry, queued_as};
+use crate::learned;
 use crate::mail::{Client, Envelope};
 use crate::metrics::{ClassLabels, ListenerLabel, MailLabels, ReasonLabel};
 use crate::policy::is_local;
@@ -323,8 +324,8 @@ impl Connection<'_> {
 
     fn record(
         &self,
-        site: &Site,
-        envelope: &Envelope,
+        site: &Arc<Site>,
+        envelope: &Arc<Envelope>,
         examined: &mut Examined,
         outcome: &Outcome,
         took: Duration,
@@ -349,6 +350,8 @@ impl Connection<'_> {
             internal,
         });
         self.count(examined, outcome, took);
+        let verdict = learned::Verdict::new(internal, &outcome.accepted, &examined.decisions);
+        learned::note(site, envelope, &examined.report, verdict);
         self.server.courier.quarantine.record(history(envelope, examined, outcome));
     }
 

@@ -6,6 +6,7 @@
 //!
 //! What the language has and we do not is told at load, by name; nothing is dropped in silence.
 
+pub mod bayes;
 mod evals;
 mod hunt;
 mod pattern;
@@ -24,6 +25,8 @@ use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
 pub use rules::shipped;
 pub(crate) use text::{Glob, senders};
 
+use bayes::Words;
+use bayes::autolearn::Points;
 use evals::Tables;
 use pattern::TextRules;
 use rules::Rule;
@@ -57,6 +60,8 @@ pub struct Outcome {
     pub positive: Score,
     /// The sum of the points under zero.
     pub negative: Score,
+    /// The points as far as they may teach.
+    pub learning: Points,
 }
 
 /// What the site lets rules ask. Points are fitted to it: `score NAME a b c d` gives those for the local rules alone
@@ -117,6 +122,18 @@ impl Engine {
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
         run::inspect(self, mail, deadline)
+    }
+
+    /// The words of a mail, to be learned.
+    #[must_use]
+    pub fn words(&self, mail: &Mail<'_>) -> Words {
+        view::View::new(self, mail).words()
+    }
+
+    /// True if so much was learned that it is asked.
+    #[must_use]
+    pub fn is_enough_learned(&self, totals: bayes::Totals) -> bool {
+        self.tables.learning.is_enough(totals)
     }
 
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.

@@ -47,10 +47,19 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
         let check = format!("spam:{}", rule.name);
         outcome.not_run.push(NotRun { check, why, weight: Weight::Wanted });
     }
+    if let Some(why) = run.view.learned_is_silent() {
+        let why = why.to_owned();
+        outcome.not_run.push(NotRun {
+            check: "spam:bayes".to_owned(),
+            why,
+            weight: Weight::Wanted,
+        });
+    }
     hits.sort_unstable();
     for place in hits {
         let Some(rule) = engine.rules.get(place) else { continue };
         outcome.score += rule.score;
+        outcome.learning.add(rule.share, rule.score, engine.areas_below(rule));
         if rule.score > Score(0) {
             outcome.positive += rule.score;
         } else {
@@ -73,7 +82,8 @@ fn not_run(engine: &Engine, left: &[usize]) -> Vec<NotRun> {
     let missing = |check: String| NotRun {
         check,
         why: "the time for this mail was up".to_owned(),
-        weight: Weight::Wanted,
+        // A rule that was not asked in time is a check without an answer: the mail is not clean for the lack of it.
+        weight: Weight::Required,
     };
     let names = left.iter().filter_map(|place| engine.rules.get(*place)).take(NAMED_MAX);
     let mut out: Vec<NotRun> = names.map(|rule| missing(format!("spam:{}", rule.name))).collect();

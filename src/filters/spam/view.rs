@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
+use super::bayes::{self, Inputs, Opinion, Owner, Words};
 use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
@@ -26,6 +27,7 @@ pub(super) struct View<'v> {
     relays: OnceCell<Relays>,
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
+    opinion: OnceCell<Result<Option<Opinion>, String>>,
 }
 
 impl<'v> View<'v> {
@@ -43,6 +45,7 @@ impl<'v> View<'v> {
             relays: OnceCell::new(),
             pages: OnceCell::new(),
             links: OnceCell::new(),
+            opinion: OnceCell::new(),
         }
     }
 
@@ -146,5 +149,35 @@ impl<'v> View<'v> {
     /// Hosts that links lead to, at most so many, each with its registered domain.
     pub(super) fn hosts(&self, limit: usize) -> Vec<(&str, &str)> {
         self.links().hosts(&self.engine.tables.links, limit)
+    }
+
+    // Learned mail.
+
+    /// What was learned says of the mail; `None`: nothing. An error is why the store gave no answer.
+    pub(super) fn opinion(&self) -> &Result<Option<Opinion>, String> {
+        self.opinion.get_or_init(|| self.ask_learned())
+    }
+
+    /// Why the store gave no answer, if it was asked and gave none.
+    pub(super) fn learned_is_silent(&self) -> Option<&str> {
+        self.opinion.get()?.as_ref().err().map(String::as_str)
+    }
+
+    fn ask_learned(&self) -> Result<Option<Opinion>, String> {
+        let Some(learned) = &self.mail.known.learned else { return Ok(None) };
+        let enough = |owner: Owner<'_>| -> Result<bool, String> {
+            Ok(self.engine.tables.learning.is_enough(learned.tokens.totals(owner)?))
+        };
+        let owner = match learned.user.as_deref() {
+            Some(user) if enough(Owner::User(user))? => Owner::User(user),
+            _ if enough(Owner::Site)? => Owner::Site,
+            _ => return Ok(None),
+        };
+        bayes::ask(&*learned.tokens, owner, &self.words())
+    }
+
+    /// The words that are learned, and looked up.
+    pub(super) fn words(&self) -> Words {
+        bayes::words(&Inputs::of(self), &self.engine.tables.learning.ignored)
     }
 }

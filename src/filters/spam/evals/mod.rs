@@ -4,6 +4,7 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod bayes;
 mod date;
 mod domain;
 mod fields;
@@ -14,6 +15,7 @@ mod header;
 mod lists;
 mod locale;
 mod relay;
+mod standing;
 mod uri;
 mod uri_detail;
 
@@ -83,6 +85,7 @@ type Function = (&'static str, Maker);
 const FAMILIES: &[&[&[Function]]] = &[
     lists::FUNCTIONS,
     &[
+        bayes::FUNCTIONS,
         date::FUNCTIONS,
         forged::FUNCTIONS,
         freemail::FUNCTIONS,
@@ -90,12 +93,14 @@ const FAMILIES: &[&[&[Function]]] = &[
         header::FUNCTIONS,
         locale::FUNCTIONS,
         relay::FUNCTIONS,
+        standing::FUNCTIONS,
         uri::FUNCTIONS,
     ],
 ];
 
 /// The keys of rule files that a family reads.
 const KEYS: &[&[&str]] = &[
+    bayes::KEYS,
     domain::KEYS,
     freemail::KEYS,
     from_name::KEYS,
@@ -115,6 +120,7 @@ pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) networks: relays::Networks,
     pub(in crate::filters::spam) registries: domain::Registries,
     pub(in crate::filters::spam) links: LinkTables,
+    pub(in crate::filters::spam) learning: bayes::Learning,
 }
 
 impl Tables {
@@ -127,6 +133,7 @@ impl Tables {
             names: from_name::Names::read(settings, mistakes),
             networks: relays::Networks::read(settings, mistakes),
             registries: domain::Registries::read(settings, mistakes),
+            learning: bayes::Learning::read(settings, mistakes),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::filters::{Mistake, Score, Severity, Source};
 
+use crate::filters::spam::bayes::autolearn::Area;
 use crate::filters::spam::text::Target;
 
 use super::replace::Tags;
@@ -47,6 +48,8 @@ pub(in crate::filters::spam) struct Definition {
     pub(in crate::filters::spam) question: Question,
     pub(in crate::filters::spam) source: Source,
     pub(in crate::filters::spam) column: u32,
+    /// Where it looks, for learning from verdicts.
+    pub(in crate::filters::spam) area: Area,
 }
 
 /// A line of a rule's own tests.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::filters::spam::bayes::autolearn::{Area, Share};
 use crate::filters::spam::evals::{self, Call, Tables, Uncallable};
 use crate::filters::spam::pattern::{Pattern, Refusal, TextRules};
 use crate::filters::spam::text::Target;
@@ -31,6 +32,8 @@ pub(in crate::filters::spam) struct Rule {
     pub(in crate::filters::spam) no_subject: bool,
     pub(in crate::filters::spam) examples: Vec<Example>,
     priority: i32,
+    /// What its points count for when verdicts teach.
+    pub(in crate::filters::spam) share: Share,
 }
 
 /// How a rule is asked.
@@ -89,6 +92,25 @@ impl Rule {
     /// Rules whose name begins so serve others and have no points of their own.
     fn serves(&self) -> bool {
         self.name.starts_with("__")
+    }
+}
+
+impl Engine {
+    /// Where the rules look that an expression is made of.
+    pub(in crate::filters::spam) fn areas_below<'e>(
+        &'e self,
+        rule: &'e Rule,
+    ) -> impl Iterator<Item = Area> + 'e {
+        let links = match &rule.check {
+            Check::Meta(meta) => meta.links.as_slice(),
+            Check::Pattern(_)
+            | Check::Template(_)
+            | Check::Exists(_)
+            | Check::Function(_)
+            | Check::Unavailable(_)
+            | Check::Off(_) => &[],
+        };
+        links.iter().flatten().filter_map(|place| Some(self.rules.get(*place)?.share.area))
     }
 }
 
@@ -206,6 +228,7 @@ impl Builder {
             no_subject: flag("nosubject"),
             examples: draft.examples,
             priority: draft.priority,
+            share: Share::new(definition.area, &draft.flags),
         });
     }
 

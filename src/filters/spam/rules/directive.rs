@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::filters::Score;
+use crate::filters::spam::bayes::autolearn::Area;
 use crate::filters::spam::evals;
 use crate::filters::spam::text::{Selector, Target};
 
@@ -67,7 +68,8 @@ fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
         book.settings.add(kind, text, line.source.clone());
     }
     let draft = book.draft(name, line.group, true);
-    draft.definition = Some(Definition { question, source: line.source.clone(), column });
+    let area = Area::of(kind);
+    draft.definition = Some(Definition { question, source: line.source.clone(), column, area });
 }
 
 /// `reuse NAME`: for who makes rule files, and at the same time a rule of that name that never hits by itself.
@@ -75,8 +77,12 @@ fn reuse(line: &Line<'_>, rest: &[u8], book: &mut Book) {
     let Some((name, _)) = rule_name(line, rest, book) else { return };
     let source = line.source.clone();
     book.annotate(name, line.group, |draft| {
-        let nothing =
-            || Definition { question: Question::Nothing, source: source.clone(), column: 0 };
+        let nothing = || Definition {
+            question: Question::Nothing,
+            source: source.clone(),
+            column: 0,
+            area: Area::of("meta"),
+        };
         draft.definition.get_or_insert_with(nothing);
     });
 }
