@@ -5,6 +5,7 @@
 
 mod arguments;
 mod lists;
+mod lures;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use super::rules::Settings;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use lures::Facts as LureFacts;
 
 /// What a function says of a mail.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +68,7 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 1] = [lists::FUNCTIONS];
+const FAMILIES: [&[Function]; 2] = [lists::FUNCTIONS, lures::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
 const KEYS: [&[&str]; 1] = [lists::KEYS];
