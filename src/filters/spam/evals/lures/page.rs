@@ -56,16 +56,31 @@ fn page(part: &Part) -> Page {
     }
 }
 
+/// Pictures that are fetched and seen: counters of one pixel are none.
 fn remote_pictures(lower: &str) -> usize {
+    const COUNTERS: [&str; 8] = [
+        "width=\"1\"",
+        "width='1'",
+        "width=1 ",
+        "height=\"1\"",
+        "height='1'",
+        "height=1 ",
+        "width:1px",
+        "display:none",
+    ];
     let behind = |(at, _): (usize, &str)| lower.get(at..).unwrap_or_default();
-    let tags = lower.match_indices("<img").map(behind);
-    let tag = |text: &str| text.split('>').next().unwrap_or_default().contains("http");
-    tags.take(1_000).filter(|text| tag(text)).count()
+    let tags = lower.match_indices("<img").map(behind).take(1_000);
+    let tags = tags.map(|text| text.split('>').next().unwrap_or_default());
+    tags.filter(|tag| tag.contains("http") && !COUNTERS.iter().any(|mark| tag.contains(mark)))
+        .count()
 }
 
-/// Letters and digits.
+/// Letters and digits. A sign of Chinese, Japanese or Korean says as much as several letters.
 fn letters(text: &str) -> usize {
-    text.chars().filter(|sign| sign.is_alphanumeric()).count()
+    text.chars()
+        .filter(|sign| sign.is_alphanumeric())
+        .map(|sign| if sign >= '\u{2e80}' { 4 } else { 1 })
+        .sum()
 }
 
 /// True for a part that is offered as a file.
