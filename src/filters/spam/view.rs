@@ -7,6 +7,7 @@ use crate::filters::Mail;
 
 use super::Engine;
 use super::bayes::{self, Inputs, Opinion, Owner, Words};
+use super::evals::LureFacts;
 use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
@@ -28,6 +29,7 @@ pub(super) struct View<'v> {
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
     opinion: OnceCell<Result<Option<Opinion>, String>>,
+    lures: LureFacts,
 }
 
 impl<'v> View<'v> {
@@ -46,6 +48,7 @@ impl<'v> View<'v> {
             pages: OnceCell::new(),
             links: OnceCell::new(),
             opinion: OnceCell::new(),
+            lures: LureFacts::default(),
         }
     }
 
@@ -179,5 +182,10 @@ impl<'v> View<'v> {
     /// The words that are learned, and looked up.
     pub(super) fn words(&self) -> Words {
         bayes::words(&Inputs::of(self), &self.engine.tables.learning.ignored)
+    }
+
+    /// What our own functions made of the mail.
+    pub(super) fn lures(&self) -> &LureFacts {
+        &self.lures
     }
 }

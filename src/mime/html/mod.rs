@@ -17,7 +17,8 @@ pub struct Rendered {
     pub text: String,
     /// Addresses, each with the text that is shown for it.
     pub links: Vec<(String, Option<String>)>,
-    /// Characters of text that are written but not shown (`display:none`, size 0, …).
+    /// Characters of text that are written but not shown (`display:none`, size 0, …), but for those that are never
+    /// seen: newsletters fill their previews with these.
     pub hidden: usize,
     /// What in it is worth a closer look, as it is written, with NUL between: scripts, addresses that hold a file,
     /// text that only a script can read.
@@ -72,7 +73,7 @@ impl Page {
         }
         let text = entities(text);
         if self.hiding > 0 {
-            self.out.hidden += text.chars().filter(|sign| !sign.is_whitespace()).count();
+            self.out.hidden += text.chars().filter(|sign| !is_unseen(*sign)).count();
             return;
         }
         if self.preformatted {
@@ -312,6 +313,12 @@ fn style_hides(style: &str) -> bool {
     })
 }
 
+/// True for blanks, and for signs without a width.
+fn is_unseen(sign: char) -> bool {
+    sign.is_whitespace()
+        || matches!(sign, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
 fn is_block(name: &str) -> bool {
     matches!(
         name,
@@ -415,6 +422,7 @@ mod tests {
             "<div style='display: none'>secret<b> x</b></div>a",
             "<span style=\"FONT-SIZE:0px\">secretx</span>a",
             "<p><font hidden>secretx</font>a",
+            "<p hidden>secretx &zwnj; &#847;&shy;</p>a",
         ] {
             let page = render(html);
             assert_eq!((page.text.as_str(), page.hidden), ("a", 7), "{html:?}");

@@ -14,6 +14,7 @@ mod from_name;
 mod header;
 mod lists;
 mod locale;
+mod lures;
 mod relay;
 mod standing;
 mod uri;
@@ -29,6 +30,7 @@ use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use lures::Facts as LureFacts;
 pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
 /// What a function says of a mail.
@@ -92,6 +94,7 @@ const FAMILIES: &[&[&[Function]]] = &[
         from_name::FUNCTIONS,
         header::FUNCTIONS,
         locale::FUNCTIONS,
+        lures::FUNCTIONS,
         relay::FUNCTIONS,
         standing::FUNCTIONS,
         uri::FUNCTIONS,

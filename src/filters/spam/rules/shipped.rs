@@ -12,12 +12,17 @@ macro_rules! files {
 }
 
 /// The files, in the order of their names.
-const FILES: [(&str, &[u8]); 7] = files![
+const FILES: [(&str, &[u8]); 12] = files![
     "10_test.cf",
     "20_headers.cf",
+    "25_sender.cf",
     "30_body.cf",
+    "35_lures.cf",
+    "37_classic.cf",
     "40_uri.cf",
+    "45_links.cf",
     "50_structure.cf",
+    "55_build.cf",
     "60_lists.cf",
     "70_together.cf",
 ];
