@@ -52,7 +52,8 @@ impl Site {
     ) -> Result<(Self, Vec<Mistake>), Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let files = Files { folder: &config.tables.site_filters };
-        let spam = files.with(spam::shipped(), "spam", "cf", &config.spam.rules, &mut mistakes);
+        let shipped = if config.spam.shipped { spam::shipped() } else { Vec::new() };
+        let spam = files.with(shipped, "spam", "cf", &config.spam.rules, &mut mistakes);
         let (engine, found) = Engine::load(&spam, &config.spam.points);
         mistakes.extend(found);
         let allow = files.lists("allow.list", &config.tables.allow, &mut mistakes);

@@ -15,7 +15,8 @@ use super::{Answer, Failure, Options, exit, load, print, runtime, shown};
 use crate::config::Listener;
 use crate::delivery::Memory;
 use crate::examine::{Question, examine};
-use crate::mail::{Client, Envelope, Path, Recipient};
+use crate::filters::{Known, Mail};
+use crate::mail::{Client, Envelope, Message, Path, Recipient};
 use crate::site::Site;
 use crate::smtp::body;
 
@@ -43,6 +44,9 @@ pub struct ScanOptions {
     /// Shows the tree of parts
     #[arg(long)]
     parts: bool,
+    /// Lists every rule that hits in `sub_rules`, those without points too (only with --json)
+    #[arg(long)]
+    sub_rules: bool,
     /// Messages; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -68,9 +72,10 @@ pub fn run(options: &Options, scan: &ScanOptions) -> Answer {
                 continue;
             }
         };
+        let envelope = Arc::new(envelope(scan));
         let question = Question {
             listener: &listener,
-            envelope: Arc::new(envelope(scan)),
+            envelope: Arc::clone(&envelope),
             body: body::from_file(&octets),
             peer: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
             received: Instant::now(),
@@ -89,6 +94,10 @@ pub fn run(options: &Options, scan: &ScanOptions) -> Answer {
                 timing.insert("total".to_owned(), total.into());
             }
         }
+        if let Some(object) = facts.as_object_mut().filter(|_| scan.sub_rules) {
+            let every = sub_rules(&site, &envelope, &examined.report.message);
+            object.insert("sub_rules".to_owned(), every);
+        }
         let action = facts.get("action").and_then(Value::as_str).unwrap_or_default();
         negative |= !matches!(action, "pass" | "tag");
         if options.json {
@@ -106,6 +115,19 @@ pub fn run(options: &Options, scan: &ScanOptions) -> Answer {
         None if scan.exit_code && negative => Err(Failure::new(exit::NEGATIVE, "")),
         None => Ok(()),
     }
+}
+
+/// Every rule that hits, with the number of its hits.
+fn sub_rules(site: &Site, envelope: &Envelope, message: &Message) -> Value {
+    let mail = Mail {
+        envelope,
+        message,
+        internal: false,
+        received: jiff::Timestamp::now(),
+        known: Known::NOTHING,
+    };
+    let hits = site.engine.every_hit(&mail).into_iter();
+    Value::Object(hits.map(|(name, count)| (name.to_string(), count.into())).collect())
 }
 
 fn eprintln_line(text: &str) {

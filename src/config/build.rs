@@ -253,6 +253,7 @@ fn spam(tree: &Table) -> Option<Spam> {
     let yes = |key: &str| get(tree, key, read::boolean);
     let score = |key: &str| get(tree, key, read::points);
     Some(Spam {
+        shipped: yes("spam.shipped")?,
         rules,
         points: points?,
         bayes: word(tree, "spam.bayes", &[("on", true), ("off", false)])?,

@@ -300,6 +300,12 @@ pub(super) const KEYS: &[Key] = &[
         "Names of rule sets, and rules { match = \"name:*.iso\", action = \"quarantine\", reply = \"…\" }; the first that fits wins. Short: attachments = [\"default\"].",
     ),
     key(
+        "spam.shipped",
+        Kind::Boolean,
+        "true",
+        "The rules that come with the program; false: only those named in rules, and the site's own.",
+    ),
+    key(
         "spam.rules",
         Kind::Paths,
         "[]",

@@ -320,6 +320,8 @@ pub struct Thresholds {
 /// The spam engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spam {
+    /// The rules that come with the program are used.
+    pub shipped: bool,
     /// Files and folders of rules, beside the shipped ones.
     pub rules: Vec<PathBuf>,
     /// Points that replace those of single rules.

@@ -136,6 +136,13 @@ impl Engine {
         self.tables.learning.is_enough(totals)
     }
 
+    /// Asks every rule, those that only serve others too: all that hit, with the number of their hits. For comparisons;
+    /// slower than [`Engine::inspect`], and without deadline.
+    #[must_use]
+    pub fn every_hit(&self, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
+        run::every_hit(self, mail)
+    }
+
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.
     ///
     /// What TEXT is depends on the rule: for `header` and `mimeheader` the field's value (for several fields, that of

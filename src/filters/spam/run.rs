@@ -1,6 +1,7 @@
 //! Asking the rules about one mail.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::filters::{Mail, NotRun, RuleHit, Score, Weight};
@@ -76,6 +77,18 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
         });
     }
     outcome
+}
+
+/// All rules that hit, with the number of their hits, in the order of their definition.
+pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
+    let mut run = Run::new(engine, mail);
+    // Here nobody waits, and every rule is asked: none may run short of steps because others went before.
+    run.steps = u64::MAX;
+    let hit = |(place, rule): (usize, &Rule)| {
+        let value = run.settle(place);
+        (value != 0.0).then(|| (rule.name.clone(), value))
+    };
+    engine.rules.iter().enumerate().filter_map(hit).collect()
 }
 
 fn not_run(engine: &Engine, left: &[usize]) -> Vec<NotRun> {
