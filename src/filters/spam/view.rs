@@ -10,7 +10,7 @@ use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};
-use super::text::{Segments, Shown, paragraphs, raw_body};
+use super::text::{Links, PageLinks, Segments, Shown, paragraphs, raw_body};
 
 /// A mail as the rules see it. What costs time is made when it is first asked for, and once.
 pub(super) struct View<'v> {
@@ -24,6 +24,8 @@ pub(super) struct View<'v> {
     invisible: OnceCell<Segments>,
     raw_body: OnceCell<Segments>,
     relays: OnceCell<Relays>,
+    pages: OnceCell<Vec<PageLinks>>,
+    links: OnceCell<Links>,
 }
 
 impl<'v> View<'v> {
@@ -39,6 +41,8 @@ impl<'v> View<'v> {
             invisible: OnceCell::new(),
             raw_body: OnceCell::new(),
             relays: OnceCell::new(),
+            pages: OnceCell::new(),
+            links: OnceCell::new(),
         }
     }
 
@@ -100,5 +104,47 @@ impl<'v> View<'v> {
     /// The decoded text parts with their markup, in pieces of 2 to 4 kilobytes.
     pub(super) fn raw_body(&self) -> &Segments {
         self.raw_body.get_or_init(|| raw_body(self.parts()))
+    }
+
+    // Links.
+
+    /// The links of each HTML part.
+    pub(super) fn pages(&self) -> &[PageLinks] {
+        self.pages.get_or_init(|| {
+            let pages = self.parts().leaves().filter_map(|part| {
+                let rendered = part.rendered()?;
+                Some(PageLinks::read(rendered.html.as_ref()?, rendered.text.wide))
+            });
+            pages.collect()
+        })
+    }
+
+    /// All links: of the text, of HTML tags, and those of other parts, which `uri` rules do not look at.
+    pub(super) fn links(&self) -> &Links {
+        self.links.get_or_init(|| {
+            let tables = &self.engine.tables.links;
+            let mut links = Links::default();
+            let body = self.body();
+            for index in 0..body.len() {
+                links.add_text(body.get(index).0, tables);
+            }
+            for page in self.pages() {
+                links.add_page(page, tables);
+            }
+            let message = self.mail.message;
+            for link in &message.links {
+                let part = message.parts.iter().find(|part| part.path == link.part);
+                let kind = part.and_then(|part| part.types.first());
+                if let Some(kind) = kind.filter(|kind| kind.class != "text") {
+                    links.add_elsewhere(&link.url, link.text.as_deref(), kind.short, tables);
+                }
+            }
+            links
+        })
+    }
+
+    /// Hosts that links lead to, at most so many, each with its registered domain.
+    pub(super) fn hosts(&self, limit: usize) -> Vec<(&str, &str)> {
+        self.links().hosts(&self.engine.tables.links, limit)
     }
 }

@@ -14,6 +14,8 @@ mod header;
 mod lists;
 mod locale;
 mod relay;
+mod uri;
+mod uri_detail;
 
 use std::fmt;
 
@@ -21,9 +23,11 @@ use crate::filters::Mistake;
 
 use super::relays;
 use super::rules::Settings;
+use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
 /// What a function says of a mail.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,12 +90,13 @@ const FAMILIES: &[&[&[Function]]] = &[
         header::FUNCTIONS,
         locale::FUNCTIONS,
         relay::FUNCTIONS,
+        uri::FUNCTIONS,
     ],
 ];
 
 /// The keys of rule files that a family reads.
 const KEYS: &[&[&str]] =
-    &[domain::KEYS, freemail::KEYS, from_name::KEYS, lists::KEYS, locale::KEYS, relays::KEYS];
+    &[freemail::KEYS, from_name::KEYS, lists::KEYS, locale::KEYS, relays::KEYS, uri::KEYS];
 
 /// What families made of the lines of rule files.
 #[derive(Debug, Default)]
@@ -101,7 +106,7 @@ pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) locales: locale::Locales,
     pub(in crate::filters::spam) names: from_name::Names,
     pub(in crate::filters::spam) networks: relays::Networks,
-    pub(in crate::filters::spam) registries: domain::Registries,
+    pub(in crate::filters::spam) links: LinkTables,
 }
 
 impl Tables {
@@ -112,7 +117,7 @@ impl Tables {
             locales: locale::Locales::read(settings, mistakes),
             names: from_name::Names::read(settings, mistakes),
             networks: relays::Networks::read(settings, mistakes),
-            registries: domain::Registries::read(settings, mistakes),
+            links: uri::read(settings, mistakes),
         }
     }
 }

@@ -28,6 +28,8 @@ pub(in crate::filters::spam) enum Question {
     Meta(String),
     /// A function with its arguments.
     Function(String),
+    /// What must hold of one link.
+    Link(String),
     /// It cannot be answered, and this is why.
     NotBuilt(String),
 }

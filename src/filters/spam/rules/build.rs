@@ -193,6 +193,9 @@ impl Builder {
                     Uncallable::Wrong(why) => Trouble::Rule(Refusal::Wrong(why)),
                 })?)
             }
+            Question::Link(text) => {
+                Check::Function(evals::uri_detail(&text).map_err(Trouble::Rule)?)
+            }
             Question::NotBuilt(why) => return Err(Trouble::Language(why)),
         })
     }

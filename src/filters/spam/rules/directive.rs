@@ -89,6 +89,7 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
         "uri" => Target::Uri,
         "meta" => return Ok(Question::Meta(String::from_utf8_lossy(rest).into_owned())),
         "header" | "mimeheader" => return header(kind, rest),
+        "uri_detail" => return Ok(Question::Link(String::from_utf8_lossy(rest).into_owned())),
         _ => return Ok(Question::NotBuilt(format!("`{kind}` is not built yet"))),
     };
     let (pattern, flags) = pattern(rest)?;

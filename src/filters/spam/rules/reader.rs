@@ -17,7 +17,7 @@ const VERSION: f64 = 4.000_001;
 
 /// Plug-ins whose rule lines are read here. Functions that are not built are told one by one, which says more than that
 /// a whole block was left out.
-const PLUGINS: [&str; 14] = [
+const PLUGINS: [&str; 15] = [
     "BodyEval",
     "Check",
     "DNSEval",
@@ -29,6 +29,7 @@ const PLUGINS: [&str; 14] = [
     "MIMEEval",
     "MIMEHeader",
     "RelayEval",
+    "URIDetail",
     "URIEval",
     "WLBLEval",
     "WelcomeListSubject",

@@ -14,12 +14,16 @@ pub(in crate::filters::spam) mod perl;
 mod segments;
 mod selector;
 mod transfer;
+mod uri;
 mod words;
 
 pub(crate) use address::{Glob, senders};
 pub(in crate::filters::spam) use body::{Shown, paragraphs, raw as raw_body};
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
+pub(in crate::filters::spam) use uri::{
+    Boundaries, Link, LinkTables, Links, PageLink, PageLinks, delimited, is_address, to_ascii,
+};
 
 use super::view::View;
 
@@ -27,12 +31,6 @@ use super::view::View;
 const HEAD_MAX: usize = 1024 * 1024;
 /// Octets looked at before its end.
 const TAIL_MAX: usize = 64 * 1024;
-/// Octets of one link.
-const LINK_MAX: usize = 4_096;
-/// Octets of all links.
-const LINKS_BYTES_MAX: usize = 256 * 1024;
-/// Links looked at.
-const LINKS_MAX: usize = 2_000;
 
 /// What a rule looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,7 +67,7 @@ impl Target {
             Self::Body => view.body().clone(),
             Self::RawBody => view.raw_body().clone(),
             Self::Full => full(view.octets()),
-            Self::Uri => uris(view),
+            Self::Uri => view.links().segments(),
         }
     }
 
@@ -120,21 +118,5 @@ fn full(message: &[u8]) -> Segments {
     }
     out.push(message.get(..HEAD_MAX).unwrap_or_default());
     out.push(message.get(message.len() - TAIL_MAX..).unwrap_or_default());
-    out
-}
-
-fn uris(view: &View<'_>) -> Segments {
-    let mut out = Segments::default();
-    for link in view.mail.message.links.iter().take(LINKS_MAX) {
-        if link.url.contains('@') && !link.url.contains(':') {
-            out.push(format!("mailto:{}", link.url).as_bytes());
-        } else {
-            let url = link.url.as_bytes();
-            out.push(url.get(..LINK_MAX).unwrap_or(url));
-        }
-        if out.buffer().len() > LINKS_BYTES_MAX {
-            break;
-        }
-    }
     out
 }
