@@ -336,7 +336,8 @@ mod tests {
             ("Thu, 13 Feb 2003 14:02:21 +0100 (CET)", Some(1_045_141_341)),
             ("13 Feb 2003 13:02:21 GMT", Some(1_045_141_341)),
             ("Thu, 13 Feb 2003 8:02:21 EST", Some(1_045_141_341)),
-            ("Thu Feb 13 13:02:21 2003", Some(1_045_141_341)),
+            // In this order the time is lost with the date, as in SpamAssassin.
+            ("Thu Feb 13 13:02:21 2003", Some(1_045_094_400)),
             ("13 Feb 03 13:02:21", Some(1_045_141_341)),
             ("13 Feb 103 13:02", Some(1_045_141_320)),
             ("31 Feb 2003 00:00:00 +0000", Some(1_046_476_800)),

@@ -349,15 +349,16 @@ fn body(view: &View<'_>) -> Option<Vec<String>> {
     (!table.skip_over_max || table.free_max == 0 || all.len() < table.free_max).then_some(all)
 }
 
-/// Addresses in links.
+/// Addresses in links of pages.
 fn linked(view: &View<'_>) -> Vec<String> {
-    let message = view.mail.message;
-    let links = message.links.iter().filter(|link| link.text.is_some());
-    let addresses = links.filter_map(|link| {
-        let rest = link.url.get(..7).filter(|head| head.eq_ignore_ascii_case("mailto:"))?;
-        let text = link.url.get(rest.len()..)?.as_bytes();
+    let anchors = view.links().all().iter();
+    let anchors =
+        anchors.filter(|link| link.types.contains(&"a") && !link.types.contains(&"parsed"));
+    let addresses = anchors.filter_map(|link| {
+        let (head, text) = link.raw.split_at_checked(7)?;
         let (range, _) = next_address(view, text, 0)?;
-        (range.start == 0).then(|| text.get(range)).flatten().map(<[u8]>::to_vec)
+        let starts = head.eq_ignore_ascii_case(b"mailto:") && range.start == 0;
+        starts.then(|| text.get(range)).flatten().map(<[u8]>::to_vec)
     });
     lower(addresses.take(LINKED_MAX).collect())
 }
@@ -409,10 +410,9 @@ fn next_address(
         // The longest end that is a domain; five labels and 64 octets of a user are enough.
         let host_text = std::str::from_utf8(host).unwrap_or_default();
         let labels = host_text.split('.').count();
-        let top = host_text.rsplit_once('.').map_or("", |(_, top)| top);
         let dot = text.get(found.end()..).and_then(|rest| rest.first()) == Some(&b'.')
             && text.get(found.end() + 1).is_some_and(u8::is_ascii_alphanumeric);
-        if at <= 64 && labels <= 5 && !dot && domain::is_top(view, top) {
+        if at <= 64 && labels <= 5 && !dot && domain::ends_well(view, host_text) {
             return Some((found.range(), found.end()));
         }
     }

@@ -104,7 +104,6 @@ const FAMILIES: &[&[&[Function]]] = &[
 /// The keys of rule files that a family reads.
 const KEYS: &[&[&str]] = &[
     bayes::KEYS,
-    domain::KEYS,
     freemail::KEYS,
     from_name::KEYS,
     lists::KEYS,
@@ -121,7 +120,6 @@ pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) locales: locale::Locales,
     pub(in crate::filters::spam) names: from_name::Names,
     pub(in crate::filters::spam) networks: relays::Networks,
-    pub(in crate::filters::spam) registries: domain::Registries,
     pub(in crate::filters::spam) links: LinkTables,
     pub(in crate::filters::spam) learning: bayes::Learning,
 }
@@ -135,7 +133,6 @@ impl Tables {
             locales: locale::Locales::read(settings, mistakes),
             names: from_name::Names::read(settings, mistakes),
             networks: relays::Networks::read(settings, mistakes),
-            registries: domain::Registries::read(settings, mistakes),
             learning: bayes::Learning::read(settings, mistakes),
         }
     }

@@ -379,3 +379,6 @@ fn client(mail: &Mail<'_>) -> Option<Relay> {
         ..Relay::default()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,32 @@ pub(crate) fn read(value: &[u8]) -> Vec<Mailbox> {
         out.push(found.mailbox());
         rest = behind;
     }
+    // What is left fits nowhere; at least the addresses in angles in it are taken.
+    if rest.contains(&b'@') {
+        out.extend(left_over(rest));
+    }
+    out
+}
+
+/// `<address>`, wherever it stands.
+fn left_over(text: &[u8]) -> Vec<Mailbox> {
+    let mut out = Vec::new();
+    let mut next = 0;
+    for place in memchr::memchr_iter(b'<', text).take(MAILBOXES_MAX) {
+        if place < next {
+            continue;
+        }
+        let inside = text.get(place + 1..).unwrap_or_default();
+        let Some(length) = address_length(inside) else { continue };
+        let address = inside.get(..length).unwrap_or_default();
+        if inside.get(length) != Some(&b'>') || !is_plausible(address) {
+            continue;
+        }
+        next = place + length + 2;
+        let second = memchr::memchr_iter(b'@', address).nth(1).unwrap_or(length);
+        let address = address.get(..second).map(<[u8]>::to_vec);
+        out.push(Mailbox { phrase: None, address });
+    }
     out
 }
 
@@ -427,6 +453,7 @@ mod tests {
         check("\"ceo@bank.example\" <x@y>", &[(Some("ceo@bank.example "), Some("x@y"))]);
         check("\"a@bank.example\"", &[(None, Some("a@bank.example"))]);
         check("Ann <>", &[(Some("Ann "), None)]);
+        check("Shop,(<a@x>)", &[(Some("Shop"), None), (None, Some("a@x"))]);
         check("Ann (x) <a@b> <a@b>", &[(Some("Ann  "), Some("a@b"))]);
         check("<a@b>,<c@d>", &[(None, None)]);
         check("\"Ann <a@b>", &[]);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::filters::spam::text::Target;
+use crate::filters::spam::text::Link;
 use crate::filters::spam::view::View;
 
 use super::{Arguments, Call, Function, lists};
@@ -45,49 +45,21 @@ fn is_on(list: &BTreeMap<String, bool>, host: &str) -> bool {
     shortest.iter().find_map(|end| list.get(*end)) == Some(&true)
 }
 
-/// The hosts of all links, each once.
+/// The hosts of all links, each once. Addresses of mail do not count.
 fn hosts(view: &View<'_>) -> Vec<String> {
-    let links = Target::Uri.text(view);
-    let mut seen = HashSet::new();
-    let all = (0..links.len()).filter_map(|place| host_of(links.get(place).0));
-    all.filter(|host| seen.insert(host.clone())).collect()
-}
-
-/// The host of a link that has one; addresses of mail have none here.
-fn host_of(link: &[u8]) -> Option<String> {
-    let link = String::from_utf8_lossy(link).to_ascii_lowercase();
-    let (scheme, rest) = link.split_once(':')?;
-    if matches!(scheme, "mailto" | "javascript" | "cid" | "file") {
-        return None;
-    }
-    let rest = rest.trim_start_matches('/');
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let authority = rest.get(..end)?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
-    let host = match host.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => host,
-        _ => host,
+    let listed = |link: &&Link| {
+        let mail = link.raw.get(..7).is_some_and(|head| head.eq_ignore_ascii_case(b"mailto:"));
+        !link.elsewhere && !mail
     };
-    let host = host.trim_end_matches('.');
-    (!host.is_empty()).then(|| host.to_owned())
+    let links = view.links().all().iter().filter(listed);
+    let mut seen = HashSet::new();
+    let hosts = links.flat_map(|link| &link.hosts).map(|(host, _)| host);
+    hosts.filter(|host| seen.insert(host.as_str())).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_are_cut_out_of_links() {
-        for (link, want) in [
-            ("http://www.Example.org/x@y", Some("www.example.org")),
-            ("https://user:word@example.org:8080?x", Some("example.org")),
-            ("http://[2001:db8::1]/", Some("[2001:db8::1]")),
-            ("mailto:a@example.org", None),
-            ("nothing", None),
-        ] {
-            assert_eq!(host_of(link.as_bytes()).as_deref(), want, "{link}");
-        }
-    }
 
     #[test]
     fn the_nearest_entry_decides() {
