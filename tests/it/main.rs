@@ -19,6 +19,7 @@ mod endpoints;
 mod evasion;
 mod house;
 mod kill_nine;
+mod learning;
 mod lifecycle;
 mod lmtp;
 mod loop_guard;

@@ -12,13 +12,14 @@ macro_rules! files {
 }
 
 /// The files, in the order of their names.
-const FILES: [(&str, &[u8]); 7] = files![
+const FILES: [(&str, &[u8]); 8] = files![
     "10_test.cf",
     "20_headers.cf",
     "30_body.cf",
     "40_uri.cf",
     "50_structure.cf",
     "60_lists.cf",
+    "65_learned.cf",
     "70_together.cf",
 ];
 
