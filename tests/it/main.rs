@@ -19,6 +19,7 @@ mod endpoints;
 mod evasion;
 mod house;
 mod kill_nine;
+mod learning;
 mod legitimate_mail;
 mod lifecycle;
 mod lmtp;

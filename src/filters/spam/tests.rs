@@ -290,7 +290,7 @@ fn what_was_not_asked_in_time_is_told() {
     let outcome = engine.inspect(&mail, Some(late));
     assert_eq!(outcome.hits, []);
     assert_eq!(outcome.not_run.len(), 11);
-    assert!(outcome.not_run.iter().all(|check| check.weight == Weight::Wanted));
+    assert!(outcome.not_run.iter().all(|check| check.weight == Weight::Required));
 }
 
 #[test]

@@ -8,14 +8,14 @@ use crate::filters::spam::Engine;
 use crate::filters::{Known, Mail};
 use crate::mail::Envelope;
 
-/// Ten times: learns one half of the mails below `TAMIS_HAM` and `TAMIS_SPAM`, chosen at random but always the same, and
+/// Ten times: learns one half of the mails below `MAILS_HAM` and `MAILS_SPAM`, chosen at random but always the same, and
 /// judges the other. Prints how much of the spam is found with no more than one in a thousand of the ham above it.
 #[test]
-#[ignore = "needs folders of mails: TAMIS_HAM=… TAMIS_SPAM=… cargo test accuracy -- --ignored --nocapture"]
+#[ignore = "needs folders of mails: MAILS_HAM=… MAILS_SPAM=… cargo test accuracy -- --ignored --nocapture"]
 fn one_half_learned_tells_the_other_half() {
     let folder = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
-    let ham = mails(&folder("TAMIS_HAM"));
-    let spam = mails(&folder("TAMIS_SPAM"));
+    let ham = mails(&folder("MAILS_HAM"));
+    let spam = mails(&folder("MAILS_SPAM"));
     let (mut found_sum, mut sure_sum, mut wrong_sum) = (0.0, 0.0, 0);
     for seed in 0..10 {
         let (ham_learned, ham_judged) = halves(&ham, seed);

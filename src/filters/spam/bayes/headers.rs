@@ -99,8 +99,8 @@ const PRESENCE_ONLY: [&str; 9] = [
     "domainkey-signature",
     "face",
     "x-face",
-    "x-google-dkim-signature",
     "x-gm-message-state",
+    "x-google-dkim-signature",
 ];
 
 /// Fields looked at.

@@ -12,7 +12,7 @@ macro_rules! files {
 }
 
 /// The files, in the order of their names.
-const FILES: [(&str, &[u8]); 12] = files![
+const FILES: [(&str, &[u8]); 13] = files![
     "10_test.cf",
     "20_headers.cf",
     "25_sender.cf",
@@ -24,6 +24,7 @@ const FILES: [(&str, &[u8]); 12] = files![
     "50_structure.cf",
     "55_build.cf",
     "60_lists.cf",
+    "65_learned.cf",
     "70_together.cf",
 ];
 
