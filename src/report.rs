@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::filters::auth::Auth;
 use crate::filters::defects::DefectHit;
 use crate::filters::{BannedHit, HeaderHit, ListHit, NotRun, RuleHit, Score, VirusHit};
 use crate::mail::Message;
@@ -28,8 +29,14 @@ pub struct Report {
     pub rules: Vec<RuleHit>,
     /// Sum of the rules' points; `None` if the engine did not run.
     pub score: Option<Score>,
+    /// Who vouches for the mail; `None`: nobody was asked.
+    pub auth: Option<Arc<Auth>>,
+    /// Our own Authentication-Results field is written, and those that claim to be ours go.
+    pub writes_results: bool,
     /// Checks without answer.
     pub not_run: Vec<NotRun>,
+    /// Checks that this site does not make, with the reason.
+    pub off: Vec<NotRun>,
     /// Each scanner and what it said: `clean`, `infected`, `not scanned: …`.
     pub scans: Vec<Scan>,
     /// Why this mail cannot be judged at all: it made us fail time after time.
@@ -56,6 +63,7 @@ impl Report {
         Self {
             message: Arc::clone(&report.message),
             scans: report.scans.clone(),
+            auth: report.auth.clone(),
             ..Self::default()
         }
     }

@@ -12,6 +12,7 @@ use crate::filters::spam::{self, Engine};
 use crate::filters::virus::{self, Scanners};
 use crate::filters::{Mistake, RuleFile, Severity};
 use crate::mime::Room;
+use crate::outside::Outside;
 use crate::policy::Chooser;
 
 /// The configuration and the filters made by it.
@@ -32,6 +33,8 @@ pub struct Site {
     pub attachments: Attachments,
     /// Virus scanners.
     pub scanners: Scanners,
+    /// Who is asked by DNS.
+    pub outside: Outside,
     /// The memory that unpacked content of all mails may hold together; it survives a reload.
     pub room: Arc<Room>,
     /// Where neither recipient nor listener names a policy that exists; the loader lets no such listener pass.
@@ -71,7 +74,9 @@ impl Site {
         let (scanners, found) =
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
         mistakes.extend(found);
-        mistakes.extend(not_asked(&config));
+        let before = previous.map(|site| (&site.outside, &*site.config));
+        let (outside, found) = Outside::new(&config, before);
+        mistakes.extend(found);
         drop_repeated(&mut mistakes);
         let Some(last_resort) = policies.first().map(Arc::clone) else { return Err(mistakes) };
         if mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
@@ -92,6 +97,7 @@ impl Site {
             defects,
             attachments,
             scanners,
+            outside,
             room,
             last_resort,
         };
@@ -117,18 +123,6 @@ impl Site {
 
 /// Memory for what is unpacked; twice what one mail may unpack, if that is more.
 const ROOM_BYTES: u64 = 1 << 30;
-
-/// A setting that nothing follows yet must not look as if it did.
-fn not_asked(config: &Config) -> Option<Mistake> {
-    (!config.dns.blocklists.is_empty()).then(|| Mistake {
-        file: "configuration".into(),
-        line: 0,
-        column: 0,
-        what: "dns.blocklists is set, but this version asks no list".to_owned(),
-        hint: "leave it empty, so that nobody counts on it".to_owned(),
-        severity: Severity::Warning,
-    })
-}
 
 /// One file may serve as several tables; its mistakes are told once.
 fn drop_repeated(mistakes: &mut Vec<Mistake>) {

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dns::{Answers, Wanted};
 use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
 
 pub use rules::shipped;
@@ -86,6 +87,15 @@ impl Engine {
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
         run::inspect(self, mail, deadline)
+    }
+
+    /// What must be asked of the DNS so that rules over lists can be answered, and is not among these answers. Some of it
+    /// follows from answers: ask again with them, until nothing is left.
+    #[must_use]
+    pub fn questions(&self, mail: &Mail<'_>, answers: &Answers) -> Vec<Wanted> {
+        let mut wanted = evals::dns::questions(&view::View::new(self, mail), answers);
+        wanted.retain(|one| answers.get(&one.question).is_none());
+        wanted
     }
 
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.

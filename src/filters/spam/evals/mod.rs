@@ -4,6 +4,8 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod auth;
+pub(in crate::filters::spam) mod dns;
 mod lists;
 
 use std::fmt;
@@ -66,20 +68,26 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 1] = [lists::FUNCTIONS];
+const FAMILIES: [&[Function]; 3] = [lists::FUNCTIONS, auth::FUNCTIONS, dns::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
-const KEYS: [&[&str]; 1] = [lists::KEYS];
+const KEYS: [&[&str]; 3] = [lists::KEYS, auth::KEYS, dns::KEYS];
 
 /// What families made of the lines of rule files.
 #[derive(Debug, Default)]
 pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) lists: lists::Lists,
+    pub(in crate::filters::spam) practices: auth::Practices,
+    pub(in crate::filters::spam) dns: dns::DnsRules,
 }
 
 impl Tables {
     pub(in crate::filters::spam) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
-        Self { lists: lists::Lists::read(settings, mistakes) }
+        Self {
+            lists: lists::Lists::read(settings, mistakes),
+            practices: auth::Practices::read(settings, mistakes),
+            dns: dns::DnsRules::read(settings, mistakes),
+        }
     }
 }
 

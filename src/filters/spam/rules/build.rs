@@ -141,6 +141,11 @@ impl Builder {
             (false, true) => Score(-1_000),
         };
         let score = points.get(name).copied().or(draft.score).unwrap_or(default);
+        if let Question::Function(call) = &definition.question
+            && (score != Score(0) || name.starts_with("__"))
+        {
+            evals::dns::note(&mut book.settings, &draft.flags, call, &source);
+        }
         let limit = draft.flags.iter().find_map(|flag| flag.strip_prefix("maxhits=")?.parse().ok());
         let check = match self.check(definition.question) {
             Ok(check) => check,

@@ -26,8 +26,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
 pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
     match key {
         "header" | "body" | "rawbody" | "full" | "uri" | "mimeheader" | "meta" | "uri_detail"
-        | "askdns" | "uridnsbl" | "urirhsbl" | "urirhssub" | "uridnssub" | "urinsrhsbl"
-        | "urinsrhssub" => define(line, key, rest, book),
+        | "askdns" => define(line, key, rest, book),
         "score" | "describe" | "tflags" | "priority" | "test" => annotate(line, key, rest, book),
         _ if evals::reads(key) => {
             let text = String::from_utf8_lossy(rest).into_owned();
@@ -62,6 +61,14 @@ fn rule_name<'l>(line: &Line<'_>, rest: &'l [u8], book: &mut Book) -> Option<(&'
 fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
     let Some((name, rest)) = rule_name(line, rest, book) else { return };
     let column = line.column(rest);
+    if kind == "askdns" {
+        let text = format!("{name} {}", String::from_utf8_lossy(rest));
+        book.settings.add(kind, text, line.source.clone());
+        let question = Question::Function(format!("check_askdns('{name}')"));
+        let draft = book.draft(name, line.group, true);
+        draft.definition = Some(Definition { question, source: line.source.clone(), column });
+        return;
+    }
     let question = match question(kind, rest) {
         Ok(question) => question,
         Err(why) => {

@@ -17,18 +17,25 @@ const VERSION: f64 = 4.000_001;
 
 /// Plug-ins whose rule lines are read here. Functions that are not built are told one by one, which says more than that
 /// a whole block was left out.
-const PLUGINS: [&str; 14] = [
+const PLUGINS: [&str; 21] = [
+    "AskDNS",
     "BodyEval",
     "Check",
+    "DKIM",
+    "DMARC",
     "DNSEval",
+    "Dmarc",
     "FreeMail",
     "HTMLEval",
     "HTTPSMismatch",
+    "HashBL",
     "HeaderEval",
     "ImageInfo",
     "MIMEEval",
     "MIMEHeader",
     "RelayEval",
+    "SPF",
+    "URIDNSBL",
     "URIEval",
     "WLBLEval",
     "WelcomeListSubject",
