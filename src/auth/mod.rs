@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use mail_auth::arc::ArcError;
+use mail_auth::dkim::DkimError;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
@@ -280,9 +282,9 @@ fn dkim_result(result: &DkimResult) -> AuthResult {
         DkimResult::Pass => AuthResult::Pass,
         // A body that differs from what was signed is what "fail" is for (RFC 8601 section 2.7.1).
         DkimResult::Fail(_)
-        | DkimResult::Neutral(Error::Dkim(mail_auth::dkim::DkimError::FailedBodyHashMatch)) => {
-            AuthResult::Fail
-        }
+        | DkimResult::Neutral(
+            Error::Dkim(DkimError::FailedBodyHashMatch) | Error::Arc(ArcError::FailedBodyHashMatch),
+        ) => AuthResult::Fail,
         DkimResult::Neutral(_) => AuthResult::Neutral,
         DkimResult::PermError(_) => AuthResult::PermError,
         DkimResult::TempError(_) => AuthResult::TempError,

