@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::config::Listener;
+use crate::filters::auth::{Auth, Spf};
 use crate::filters::{Score, TableAction};
 use crate::mail::{Envelope, Message, Part};
 use crate::policy::{Decision, reply_for};
@@ -74,7 +75,7 @@ pub fn facts(
             "list": if hit.deny { "deny" } else { "allow" }, "pattern": &*hit.pattern, "address": hit.address,
             "source": hit.source.to_string(),
         })),
-        "auth": { "spf": Value::Null, "dkim": Value::Null, "dmarc": Value::Null, "arc": Value::Null },
+        "auth": auth(report.auth.as_deref()),
         "parts": each(&report.message.parts, part),
         "links": each(&report.message.links, |link| link.url.as_str().into()),
         "defects": each(&report.message.defects, |defect| defect.to_string().into()),
@@ -138,14 +139,49 @@ fn reasons(decision: &Decision) -> Vec<String> {
         .collect()
 }
 
+/// Who vouches for the mail; `null` for what was not checked.
+fn auth(auth: Option<&Auth>) -> Value {
+    let Some(auth) = auth else {
+        return json!({ "spf": null, "dkim": null, "dmarc": null, "arc": null });
+    };
+    let spf = |spf: &Spf| {
+        json!({
+            "result": spf.result.as_str(), "domain": spf.domain, "why": spf.why,
+            "explanation": spf.explanation,
+        })
+    };
+    let mut envelope = auth.envelope().map(spf);
+    if let Some(Value::Object(envelope)) = &mut envelope {
+        let identity = if auth.spf.is_some() { "mailfrom" } else { "helo" };
+        envelope.insert("identity".to_owned(), identity.into());
+        envelope.insert("helo".to_owned(), auth.helo.as_ref().map(spf).into());
+    }
+    json!({
+        "spf": envelope,
+        "dkim": {
+            "result": auth.signed().as_str(),
+            "signatures": each(&auth.dkim, |one| json!({
+                "result": one.result.as_str(), "domain": one.domain, "selector": one.selector,
+                "identity": one.identity, "why": one.why,
+            })),
+        },
+        "dmarc": auth.dmarc.as_ref().map(|one| json!({
+            "result": one.result.as_str(), "domain": one.domain, "policy": one.policy.as_str(), "why": one.why,
+        })),
+        "arc": auth.arc.as_ref().map(|one| json!({
+            "result": one.result.as_str(), "length": one.length, "sealer": one.sealer, "why": one.why,
+        })),
+    })
+}
+
 /// What gave no answer, and what this version does not check at all: both are named.
 fn not_run(report: &Report) -> Vec<Value> {
-    let unbuilt = ["spf", "dkim", "dmarc", "arc", "dnsbl", "bayes"];
+    let unbuilt = ["bayes"];
     let unbuilt =
         unbuilt.iter().map(|check| json!({ "check": check, "why": "not part of this version" }));
     let missing =
         |missing: &crate::filters::NotRun| json!({ "check": missing.check, "why": missing.why });
-    report.not_run.iter().map(missing).chain(unbuilt).collect()
+    report.not_run.iter().chain(&report.off).map(missing).chain(unbuilt).collect()
 }
 
 fn part(part: &Part) -> Value {

@@ -167,6 +167,9 @@ impl Journal {
                 format!("{}:{}:{}ms", scan.answer, scan.scanner, scan.took.as_millis()).into()
             })
             .collect();
+        let auth = |method: &str| {
+            facts.pointer(&format!("/auth/{method}/result")).cloned().unwrap_or(Value::Null)
+        };
         let reply = entry.outcome.reply.as_ref().map(ToString::to_string);
         let observed = entry.mode == Mode::Observe;
         let value = json!({
@@ -192,6 +195,10 @@ impl Journal {
             "neg": sum(|points| points < 0),
             "top": top.iter().take(5).map(|hit| format!("{}:{}", hit.name, hit.score)).collect::<Vec<_>>(),
             "virus": scans,
+            "spf": auth("spf"),
+            "dkim": auth("dkim"),
+            "dmarc": auth("dmarc"),
+            "arc": auth("arc"),
             "names": report.viruses.iter().map(|hit| hit.name.as_str()).collect::<Vec<_>>(),
             "banned": report.banned.iter().take(3).map(|hit| hit.name.as_str()).collect::<Vec<_>>(),
             "defects": report.message.defects.iter().take(5).map(|defect| defect.code.as_str()).collect::<Vec<_>>(),

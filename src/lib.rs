@@ -2,9 +2,11 @@
 //!
 //! The rooms stand in the order in which a mail walks through them; `docs/ARCHITECTURE.md` draws the way.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod dns;
 pub mod examine;
 pub mod explain;
 pub mod filters;
@@ -15,6 +17,7 @@ pub mod learned;
 pub mod mail;
 pub mod metrics;
 pub mod mime;
+pub mod outside;
 pub mod pipeline;
 pub mod policy;
 pub mod quarantine;

@@ -1,7 +1,8 @@
 //! Runs the filters over one mail within its deadline, and gathers what they saw.
 //!
 //! Decoding and matching need the processor. For all but small mails they run in one blocking task, and scanners are
-//! waited for beside it. A panic stays in the mail that caused it.
+//! waited for beside it. A panic stays in the mail that caused it. Where the site asks the DNS, that is done between
+//! decoding and matching, because the rules look at the answers.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use tokio::time::timeout_at;
 
 use crate::config::ListenerMode;
 use crate::filters::virus::{Outcome as Scanned, ScanResult};
-use crate::filters::{Known, Mail, NotRun, Weight};
+use crate::filters::{Known, Mail, NotRun, Score, Weight};
 use crate::learned;
 use crate::mail::{Defect, DefectCode, Envelope, Message, Part, PartFlag};
 use crate::mime;
+use crate::outside;
 use crate::report::{Report, Scan};
 use crate::site::Site;
 use crate::smtp::body::Body;
@@ -47,6 +49,9 @@ const HERE_EXPANDED_BYTES_MAX: u64 = 64 << 10;
 /// Looks at a mail. Never fails: what gave no answer is in the report.
 pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
     let deadline = tokio::time::Instant::from_std(job.deadline);
+    if site.outside.asks() {
+        return inspect_and_ask(site, job, deadline).await;
+    }
     if let Some(mut report) = here(site, &job) {
         let message = Arc::clone(&report.message);
         let scanned = match is_finished(&report) {
@@ -88,8 +93,98 @@ pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
     report
 }
 
+/// Decodes; then scanners look at the message, and the DNS is asked and the rules after it, side by side.
+async fn inspect_and_ask(site: &Arc<Site>, job: Job, deadline: tokio::time::Instant) -> Report {
+    let began = Instant::now();
+    let raw = job.body.octets.clone();
+    let job = Arc::new(job);
+    let (message, small) = match caught(|| decode_here(site, &job)) {
+        Some(Some(message)) => (message, true),
+        None => return unfinished(raw, "panic", "a filter failed on this mail"),
+        Some(None) => {
+            let (site, job) = (Arc::clone(site), Arc::clone(&job));
+            let task = tokio::task::spawn_blocking(move || decode_all(&site, &job));
+            match in_time(deadline, task).await {
+                Ok(message) => (message, false),
+                Err((check, why)) => return unfinished(raw, check, why),
+            }
+        }
+    };
+    let message = Arc::new(message);
+    let judged = async {
+        let question = outside::Question {
+            config: &site.config,
+            engine: &site.engine,
+            envelope: &job.envelope,
+            message: &message,
+            internal: job.internal,
+        };
+        let asked = site.outside.ask(&question, job.deadline).await;
+        let known = Arc::new(asked.known);
+        let filtered = if small {
+            caught(|| filter(site, &job, Arc::clone(&message), began, &known))
+                .ok_or(("panic", "a filter failed on this mail"))
+        } else {
+            let (site, job) = (Arc::clone(site), Arc::clone(&job));
+            let (message, known) = (Arc::clone(&message), Arc::clone(&known));
+            let work = move || filter(&site, &job, message, began, &known);
+            in_time(deadline, tokio::task::spawn_blocking(work)).await
+        };
+        let mut report = match filtered {
+            Ok(report) => report,
+            Err((check, why)) => unfinished(raw, check, why),
+        };
+        report.timing.push(("dns", asked.took));
+        report.auth.clone_from(&known.auth);
+        report.writes_results = site.outside.writes_results() && !job.internal;
+        report.not_run.extend(asked.not_run);
+        report.off = site.outside.off().to_vec();
+        report
+    };
+    let (scanned, mut report) = tokio::join!(scan(site, &message, deadline), judged);
+    add_scan(&mut report, Some(scanned));
+    report
+}
+
+/// The result of a task; else the check that failed, and why.
+async fn in_time<T>(
+    deadline: tokio::time::Instant,
+    task: tokio::task::JoinHandle<T>,
+) -> Result<T, (&'static str, &'static str)> {
+    match timeout_at(deadline, task).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a filter panicked; this is a bug of Tamis");
+            Err(("panic", "a filter failed on this mail"))
+        }
+        Err(_) => Err(("deadline", "the time for this mail is over")),
+    }
+}
+
+/// Does work on this thread; a panic stays in this mail, as it would in a task of its own.
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        tracing::error!("a filter panicked; this is a bug of Tamis");
+    }
+    done.ok()
+}
+
 /// The work on a small mail, done at once; `None` if it turns out to be a large one.
 fn here(site: &Site, job: &Job) -> Option<Report> {
+    let worked = caught(|| {
+        let began = Instant::now();
+        let message = decode_here(site, job)?;
+        Some(filter(site, job, Arc::new(message), began, Known::NOTHING))
+    });
+    worked.unwrap_or_else(|| {
+        let raw = job.body.octets.clone();
+        Some(unfinished(raw, "panic", "a filter failed on this mail"))
+    })
+}
+
+/// Decodes a small mail; `None` if it turns out to be a large one.
+fn decode_here(site: &Site, job: &Job) -> Option<Message> {
     if job.body.octets.len() > HERE_BYTES_MAX {
         return None;
     }
@@ -100,21 +195,12 @@ fn here(site: &Site, job: &Job) -> Option<Report> {
         work_max: 0,
         ..limits
     };
-    // A panic stays in this mail, as it would in a task of its own.
-    let worked = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let began = Instant::now();
-        let message = decode(job, &small);
-        // A decoding that met no limit, and nothing that needs work, is that of any higher limits.
-        let has_work = |part: &Part| part.is(PartFlag::Encrypted) || part.is(PartFlag::Unscannable);
-        let is_small = !message.defects.iter().any(|defect| defect.code.is_limit())
-            && !message.parts.iter().any(has_work);
-        is_small.then(|| filter(site, job, Arc::new(message), began))
-    }));
-    worked.unwrap_or_else(|_| {
-        tracing::error!("a filter panicked; this is a bug of Tamis");
-        let raw = job.body.octets.clone();
-        Some(unfinished(raw, "panic", "a filter failed on this mail"))
-    })
+    let message = decode(job, &small);
+    // A decoding that met no limit, and nothing that needs work, is that of any higher limits.
+    let has_work = |part: &Part| part.is(PartFlag::Encrypted) || part.is(PartFlag::Unscannable);
+    let is_small = !message.defects.iter().any(|defect| defect.code.is_limit())
+        && !message.parts.iter().any(has_work);
+    is_small.then_some(message)
 }
 
 /// False if the filters were broken off: what is known of the message then is not what scanners should be told.
@@ -163,17 +249,21 @@ fn unfinished(raw: bytes::Bytes, check: &str, why: &str) -> Report {
 
 fn work(site: &Site, job: &Job, decoded: Option<oneshot::Sender<Arc<Message>>>) -> Report {
     let began = Instant::now();
+    let message = Arc::new(decode_all(site, job));
+    if let Some(decoded) = decoded {
+        // The receiver is gone only if the mail's session is.
+        let _ = decoded.send(Arc::clone(&message));
+    }
+    filter(site, job, message, began, Known::NOTHING)
+}
+
+fn decode_all(site: &Site, job: &Job) -> Message {
     let limits = mime::Limits {
         deadline: Some(job.deadline),
         room: Some(Arc::clone(&site.room)),
         ..site.config.limits.mime()
     };
-    let message = Arc::new(decode(job, &limits));
-    if let Some(decoded) = decoded {
-        // The receiver is gone only if the mail's session is.
-        let _ = decoded.send(Arc::clone(&message));
-    }
-    filter(site, job, message, began)
+    decode(job, &limits)
 }
 
 fn decode(job: &Job, limits: &mime::Limits) -> Message {
@@ -189,12 +279,13 @@ fn decode(job: &Job, limits: &mime::Limits) -> Message {
 }
 
 /// Runs the filters that need only the processor. `began`: when decoding did.
-fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Report {
+fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant, known: &Known) -> Report {
     let mut report = Report { message: Arc::clone(&message), ..Report::default() };
+    report.off = site.outside.off().to_vec();
     report.timing.push(("decode", began.elapsed()));
     let (learned, standing, silent) = learned::known(site, &job.envelope, &message, job.internal);
     report.not_run.extend(silent);
-    let known = Known { learned, standing };
+    let known = Known { learned, standing, ..known.clone() };
     let mail = Mail {
         envelope: &job.envelope,
         message: &message,
@@ -227,14 +318,25 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant) -> Repo
     report.banned = site.attachments.inspect(&mail, &job.sets);
     report.timing.push(("attachments", began.elapsed()));
     let began = Instant::now();
-    let spam = site.engine.inspect(&mail, Some(job.deadline));
-    report.score = Some(spam.score);
-    report.rules = spam.hits;
-    report.learning = spam.learning;
-    report.not_run.extend(spam.not_run);
-    report.lists = site.lists.find(&mail);
+    spam(site, job, &mail, &mut report);
     report.timing.push(("spam", began.elapsed()));
     report
+}
+
+/// Asks the rules, and reads what the site's own DNS lists said.
+fn spam(site: &Site, job: &Job, mail: &Mail<'_>, report: &mut Report) {
+    let spam = site.engine.inspect(mail, Some(job.deadline));
+    report.score = Some(spam.score);
+    report.rules = spam.hits;
+    if let Some(answers) = &mail.known.dns {
+        let listed = site.config.dns.blocklists.inspect(mail, answers);
+        let points: Score = listed.iter().map(|hit| hit.score).sum();
+        report.score = Some(spam.score + points);
+        report.rules.extend(listed);
+    }
+    report.learning = spam.learning;
+    report.not_run.extend(spam.not_run);
+    report.lists = site.lists.find(mail);
 }
 
 fn add(report: &mut Report, outcome: Scanned) {

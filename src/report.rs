@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::filters::auth::Auth;
 use crate::filters::defects::DefectHit;
 use crate::filters::spam::bayes::autolearn::Points;
 use crate::filters::{BannedHit, HeaderHit, ListHit, NotRun, RuleHit, Score, VirusHit};
@@ -31,8 +32,14 @@ pub struct Report {
     pub score: Option<Score>,
     /// The points as far as they may teach.
     pub learning: Points,
+    /// Who vouches for the mail; `None`: nobody was asked.
+    pub auth: Option<Arc<Auth>>,
+    /// Our own Authentication-Results field is written, and those that claim to be ours go.
+    pub writes_results: bool,
     /// Checks without answer.
     pub not_run: Vec<NotRun>,
+    /// Checks that this site does not make, with the reason.
+    pub off: Vec<NotRun>,
     /// Each scanner and what it said: `clean`, `infected`, `not scanned: …`.
     pub scans: Vec<Scan>,
     /// Why this mail cannot be judged at all: it made us fail time after time.
@@ -59,6 +66,7 @@ impl Report {
         Self {
             message: Arc::clone(&report.message),
             scans: report.scans.clone(),
+            auth: report.auth.clone(),
             ..Self::default()
         }
     }

@@ -13,6 +13,7 @@ use crate::filters::virus::{self, Scanners};
 use crate::filters::{Mistake, RuleFile, Severity};
 use crate::learned::Learned;
 use crate::mime::Room;
+use crate::outside::Outside;
 use crate::policy::Chooser;
 
 /// The configuration and the filters made by it.
@@ -35,6 +36,8 @@ pub struct Site {
     pub scanners: Scanners,
     /// What was learned; it survives a reload that does not move it.
     pub learned: Learned,
+    /// Who is asked by DNS.
+    pub outside: Outside,
     /// The memory that unpacked content of all mails may hold together; it survives a reload.
     pub room: Arc<Room>,
     /// Where neither recipient nor listener names a policy that exists; the loader lets no such listener pass.
@@ -54,7 +57,11 @@ impl Site {
         let files = Files { folder: &config.tables.site_filters };
         let shipped = if config.spam.shipped { spam::shipped() } else { Vec::new() };
         let spam = files.with(shipped, "spam", "cf", &config.spam.rules, &mut mistakes);
-        let (engine, found) = Engine::load(&spam, &config.spam.points);
+        let options = spam::Options {
+            network: config.dns.rule_lists || Outside::authenticates(&config),
+            learned: config.spam.bayes,
+        };
+        let (engine, found) = Engine::load_for(&spam, &config.spam.points, options);
         mistakes.extend(found);
         let allow = files.lists("allow.list", &config.tables.allow, &mut mistakes);
         let deny = files.lists("deny.list", &config.tables.deny, &mut mistakes);
@@ -75,7 +82,9 @@ impl Site {
         let (scanners, found) =
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
         mistakes.extend(found);
-        mistakes.extend(not_asked(&config));
+        let before = previous.map(|site| (&site.outside, &*site.config));
+        let (outside, found) = Outside::new(&config, before);
+        mistakes.extend(found);
         drop_repeated(&mut mistakes);
         let Some(last_resort) = policies.first().map(Arc::clone) else { return Err(mistakes) };
         if mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
@@ -98,6 +107,7 @@ impl Site {
             attachments,
             scanners,
             learned,
+            outside,
             room,
             last_resort,
         };

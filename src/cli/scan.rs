@@ -180,6 +180,29 @@ fn envelope(scan: &ScanOptions) -> Envelope {
     }
 }
 
+/// `SPF pass (a.test) · DKIM none · …` on a line of its own; empty if nothing was checked.
+fn authentication(facts: &Value) -> String {
+    let word = |path: &str| facts.pointer(&format!("/auth/{path}")).and_then(Value::as_str);
+    let methods = [
+        ("spf", "SPF", "spf/domain"),
+        ("dkim", "DKIM", ""),
+        ("dmarc", "DMARC", "dmarc/domain"),
+        ("arc", "ARC", "arc/sealer"),
+    ];
+    let found: Vec<String> = methods
+        .iter()
+        .filter_map(|(method, name, about)| {
+            let result = word(&format!("{method}/result"))?;
+            let about = word(about).filter(|about| !about.is_empty());
+            Some(match about {
+                Some(about) => format!("{name} {result} ({})", shown(about)),
+                None => format!("{name} {result}"),
+            })
+        })
+        .collect();
+    if found.is_empty() { String::new() } else { format!("  {}\n", found.join(" · ")) }
+}
+
 /// The explanation for people.
 #[must_use]
 pub fn text(facts: &Value, name: &str) -> String {
@@ -212,6 +235,7 @@ pub fn text(facts: &Value, name: &str) -> String {
             word("source")
         );
     }
+    out.push_str(&authentication(facts));
     for scan in list(facts, "scanners") {
         let word = |key: &str| scan.get(key).and_then(Value::as_str).unwrap_or_default();
         let _ = writeln!(out, "  virus scanner {}: {}", word("scanner"), shown(word("answer")));

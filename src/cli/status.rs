@@ -63,13 +63,11 @@ pub fn run(options: &Options) -> Answer {
     if config.dns.blocklists.is_empty() {
         out.push_str("off: DNS blocklists (dns.blocklists is empty)\n");
     }
-    out.push_str(
-        "not part of this version: SPF, DKIM, DMARC, ARC, Bayes, DNS checks, review page\n",
-    );
+    out.push_str("not part of this version: Bayes, review page\n");
     let _ = writeln!(out, "storage: local, quarantine in {}", config.quarantine.store.display());
     if options.json {
         let value = json!({ "healthy": healthy, "mode": mode, "listeners": listeners, "scanners": scanners,
-            "not_built": ["spf", "dkim", "dmarc", "arc", "bayes", "dns", "web"],
+            "not_built": ["bayes", "web"],
             "quarantine": config.quarantine.store });
         print(&format!("{value}\n"))?;
     } else {

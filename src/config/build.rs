@@ -10,10 +10,12 @@ use super::file::{Entry, Node, Origin, Table, Value, find, parse_value, set};
 use super::read::{self, Mistakes};
 use super::schema::{KEYS, NAMED, NAMED_SECTIONS, default_at};
 use super::{
-    Config, Dns, Limits, Listener, ListenerMode, ListenerProtocol, Log, LogAddresses, LogFormat,
-    Mode, OnError, Quarantine, Scanner, ScannerKind, Spam, Tables, Web, policies,
+    Auth, AuthCheck, Config, Dns, Limits, Listener, ListenerMode, ListenerProtocol, Log,
+    LogAddresses, LogFormat, Mode, OnError, Quarantine, Scanner, ScannerKind, Spam, Tables, Web,
+    blocklists, policies,
 };
 use crate::filters::Mistake;
+use crate::filters::dnsbl::Blocklists;
 
 /// Everything that can be said after the layers were merged. `readable`: no layer had an error; with one, a missing key
 /// or a clash may only follow from it, and is not named.
@@ -114,7 +116,7 @@ pub(super) fn get<T>(
     read(find(tree, path)?, &mut Vec::new())
 }
 
-fn word<T: Copy>(tree: &Table, path: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn word<T: Copy>(tree: &Table, path: &str, words: &[(&str, T)]) -> Option<T> {
     let Value::Text(text) = &find(tree, path)?.value else { return None };
     words.iter().find(|(word, _)| word == text).map(|(_, value)| *value)
 }
@@ -139,6 +141,9 @@ fn paths(tree: &Table, path: &str) -> Option<Vec<PathBuf>> {
     get(tree, path, |node, out| read::list(node, out, read::path))
 }
 
+const AUTH_CHECKS: [(&str, AuthCheck); 3] =
+    [("auto", AuthCheck::Auto), ("on", AuthCheck::On), ("off", AuthCheck::Off)];
+
 fn config(tree: &Table) -> Option<Config> {
     Some(Config {
         mode: word(tree, "mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])?,
@@ -159,7 +164,12 @@ fn config(tree: &Table) -> Option<Config> {
         dns: Dns {
             resolvers: get(tree, "dns.resolvers", read::resolvers)?,
             timeout: time(tree, "dns.timeout")?,
-            blocklists: get(tree, "dns.blocklists", |n, out| read::list(n, out, read::domain))?,
+            blocklists: Blocklists(get(tree, "dns.blocklists", blocklists::blocklists)?),
+            rule_lists: get(tree, "dns.rule_lists", read::boolean)?,
+        },
+        auth: Auth {
+            check: word(tree, "auth.check", &AUTH_CHECKS)?,
+            results: get(tree, "auth.results", read::boolean)?,
         },
         tables: tables(tree)?,
         quarantine: quarantine(tree)?,

@@ -264,6 +264,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("policy.*.denied", Kind::Action, r#""quarantine""#, "The sender is on a deny list."),
     key(
+        "policy.*.dmarc",
+        Kind::Word(&["ignore", "tag", "quarantine", "reject"], &[]),
+        r#""ignore""#,
+        "What is done at most with mail that fails DMARC where its domain asks for quarantine or reject; \"ignore\" leaves it to points, which spares mailing lists.",
+    ),
+    key(
         "policy.*.subject_prefix",
         Kind::Line,
         r#""""#,
@@ -376,7 +382,7 @@ pub(super) const KEYS: &[Key] = &[
         "dns.resolvers",
         Kind::Resolvers,
         r#""system""#,
-        "Or a list, [\"127.0.0.1:53\"]; blocklists refuse large public resolvers. No check uses DNS yet.",
+        "Or a list, [\"127.0.0.1:53\"]; blocklists refuse large public resolvers, so that one of your own is best.",
     ),
     key(
         "dns.timeout",
@@ -386,9 +392,27 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "dns.blocklists",
-        Kind::Domains,
+        Kind::Blocklists,
         "[]",
-        "Zones to ask about clients; check the list's terms first. Not asked yet.",
+        "DNS lists to ask: \"bl.example.org\" about clients, or { zone = \"bl.example.org\", what = \"link-domain\", points = 2.0 }, what = client, sender-domain, link-domain or hash; replies = { \"127.0.0.2\" = 3.0 } tells replies apart. Read the list's terms first.",
+    ),
+    key(
+        "dns.rule_lists",
+        Kind::Boolean,
+        "false",
+        "Also ask the lists that SpamAssassin rule files name (check_rbl, urirhssub, askdns …): dozens of questions a mail, to zones with terms of their own.",
+    ),
+    key(
+        "auth.check",
+        Kind::Word(&["auto", "on", "off"], &[]),
+        r#""auto""#,
+        "SPF, DKIM, ARC and DMARC; auto = if dns.resolvers names resolvers, so that nothing is asked of the system's unless you say \"on\".",
+    ),
+    key(
+        "auth.results",
+        Kind::Boolean,
+        "true",
+        "Write an Authentication-Results field in the name of hostname, and remove those that claim to be ours; off where another program does.",
     ),
     key(
         "tables.header_checks",

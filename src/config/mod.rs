@@ -9,10 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::filters::Score;
+use crate::filters::dnsbl::Blocklists;
 use crate::mime;
 use crate::verdict::Action;
 
 mod address;
+mod blocklists;
 mod build;
 mod check;
 mod cross;
@@ -60,6 +62,8 @@ pub struct Config {
     pub spam: Spam,
     /// See [`Dns`].
     pub dns: Dns,
+    /// See [`Auth`].
+    pub auth: Auth,
     /// See [`Tables`].
     pub tables: Tables,
     /// See [`Quarantine`].
@@ -281,6 +285,8 @@ pub struct Policy {
     pub malformed: Action,
     /// See [`Policy::virus`].
     pub denied: Action,
+    /// What is done at most with mail that fails DMARC where its domain asks for more than nothing; `Pass`: nothing.
+    pub dmarc: Action,
     /// Thresholds of the spam score.
     pub spam: Thresholds,
     /// Put before the Subject of tagged mail; empty: never touch it.
@@ -346,15 +352,37 @@ pub struct Spam {
     pub learned: PathBuf,
 }
 
-/// DNS; no check uses it yet.
+/// SPF, DKIM, ARC and DMARC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auth {
+    /// Whether they are checked.
+    pub check: AuthCheck,
+    /// An Authentication-Results field is written.
+    pub results: bool,
+}
+
+/// Whether authentication is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthCheck {
+    /// If resolvers are named.
+    Auto,
+    /// By whatever resolvers there are.
+    On,
+    /// Never.
+    Off,
+}
+
+/// DNS. Nothing is asked unless a list or authentication is switched on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dns {
     /// Addresses of resolvers; empty: those of the system.
     pub resolvers: Vec<SocketAddr>,
     /// For one question.
     pub timeout: Duration,
-    /// Zones to ask about clients; empty: none.
-    pub blocklists: Vec<String>,
+    /// The site's own lists; empty: none is asked.
+    pub blocklists: Blocklists,
+    /// The lists that rule files name are asked, too.
+    pub rule_lists: bool,
 }
 
 /// Files in formats of others.

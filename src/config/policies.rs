@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::{get, line, names};
+use super::build::{get, line, names, word};
 use super::file::{Entry, Table, Value, find, merge};
 use super::read;
 use super::rules::rules;
 use super::suggest::closest;
 use super::{Policy, Thresholds};
 use crate::filters::Mistake;
+use crate::verdict::Action;
 
 /// Works in `extends`: what a policy does not say comes from the one it names, but for `recipients`, or two policies
 /// would claim the same ones.
@@ -109,6 +110,13 @@ pub(super) fn policies(tree: &Table) -> Option<BTreeMap<String, Arc<Policy>>> {
         .collect()
 }
 
+const DMARC: [(&str, Action); 4] = [
+    ("ignore", Action::Pass),
+    ("tag", Action::Tag),
+    ("quarantine", Action::Quarantine),
+    ("reject", Action::Reject),
+];
+
 fn policy(tree: &Table, name: &str) -> Option<Arc<Policy>> {
     let path = |key: &str| format!("policy.{name}.{key}");
     let action = |key: &str| get(tree, &path(key), read::action);
@@ -130,6 +138,7 @@ fn policy(tree: &Table, name: &str) -> Option<Arc<Policy>> {
         over_limits: action("over_limits")?,
         malformed: action("malformed")?,
         denied: action("denied")?,
+        dmarc: word(tree, &path("dmarc"), &DMARC)?,
         spam: Thresholds {
             tag_at: threshold("spam.tag_at")?,
             quarantine_at: threshold("spam.quarantine_at")?,

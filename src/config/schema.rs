@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::file::{Node, Value};
 pub(super) use super::keys::{KEYS, NAMED};
 use super::read::{self, Mistakes};
-use super::{address, rules};
+use super::{address, blocklists, rules};
 
 /// A key of the configuration. `*` in a path stands for a name that the writer chooses.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(super) enum Kind {
     LogTarget,
     PublicUrl,
     Rules,
+    /// DNS lists.
+    Blocklists,
     /// A list that must be empty, because nothing that could stand in it is built yet.
     Nothing,
 }
@@ -150,6 +152,7 @@ impl Kind {
             Self::LogTarget => drop(address::log_target(node, out)),
             Self::PublicUrl => drop(address::public_url(node, out)),
             Self::Rules => drop(rules::rules(node, out)),
+            Self::Blocklists => drop(blocklists::blocklists(node, out)),
             Self::Nothing => {
                 if !matches!(&node.value, Value::List(items) if items.is_empty()) {
                     out.push(node.origin.error("this is not built yet", "leave it out"));
@@ -171,6 +174,7 @@ impl Kind {
                 | Self::Recipients
                 | Self::Resolvers
                 | Self::Rules
+                | Self::Blocklists
                 | Self::Nothing
         )
     }
@@ -215,6 +219,7 @@ impl Kind {
             Self::LogTarget => "\"stderr\", \"journal\", \"syslog\", \"file:/path\"".into(),
             Self::PublicUrl => "http:// or https:// address, or empty".into(),
             Self::Rules => "list of names of rule sets and of rules".into(),
+            Self::Blocklists => "list of zones, and of tables with `zone`".into(),
             Self::Nothing => "empty list".into(),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::auth::Auth;
+use super::dns::Answers;
 use super::spam::bayes::Tokens;
 use super::standing::Standing;
 
@@ -9,6 +11,10 @@ use super::standing::Standing;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Known {
+    /// Who vouches for the mail.
+    pub auth: Option<Arc<Auth>>,
+    /// What DNS lists said.
+    pub dns: Option<Arc<Answers>>,
     /// Who keeps what was learned; the rules ask it themselves, because only they have the words.
     pub learned: Option<Learned>,
     /// What this site knows of the sender.
@@ -26,5 +32,6 @@ pub struct Learned {
 
 impl Known {
     /// Nobody was asked.
-    pub const NOTHING: &Self = &Self { learned: None, standing: Standing::NOTHING };
+    pub const NOTHING: &Self =
+        &Self { auth: None, dns: None, learned: None, standing: Standing::NOTHING };
 }

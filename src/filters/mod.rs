@@ -12,7 +12,10 @@ use crate::verdict::Action;
 pub use known::{Known, Learned};
 
 pub mod attachments;
+pub mod auth;
 pub mod defects;
+pub mod dns;
+pub mod dnsbl;
 pub mod headers;
 mod known;
 pub mod lists;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::judge::Decision;
 use super::plan::Identity;
-use super::words;
+use super::{results, words};
 use crate::mail::Envelope;
 use crate::report::Report;
 use crate::verdict::{Action, Verdict};
@@ -40,6 +40,9 @@ pub fn block(
     quarantined: bool,
 ) -> String {
     let mut out = String::with_capacity(512);
+    if let Some(auth) = report.auth.as_ref().filter(|_| report.writes_results) {
+        out.push_str(&results::field(identity.hostname, &envelope.sender.address, auth));
+    }
     if quarantined && local {
         line(&mut out, &format!("X-Quarantine-ID: <{}>", identity.id));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{ListenerMode, Policy};
+use crate::filters::auth::{AuthResult, DmarcPolicy};
 use crate::filters::lists::Pattern;
 use crate::filters::{ListHit, Score, TableAction, Weight};
 use crate::mail::PartFlag;
@@ -77,6 +78,7 @@ pub fn judge(
         let text = format!("{} fits {} ({})", hit.address, hit.pattern, hit.source);
         reasons.push(reason(Verdict::Denied, policy.denied, text));
     }
+    dmarc(report, policy, mode, &mut reasons);
     let allowed = report.lists.iter().filter(|hit| !hit.deny).find(in_scope);
     let spammy = spam(report, policy, mode, allowed.is_some(), &mut reasons);
     reasons.sort_by_key(|reason| (std::cmp::Reverse(strength(reason.action)), reason.verdict));
@@ -236,6 +238,38 @@ fn missing(report: &Report, policy: &Policy, reasons: &mut Vec<Reason>) {
     }
 }
 
+/// What the author's domain asks for, as far as the policy follows it. After the queue nothing is refused: a bounce would
+/// go to whoever is named as the sender.
+fn dmarc(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Vec<Reason>) {
+    let Some(dmarc) = report.auth.as_ref().and_then(|auth| auth.dmarc.as_ref()) else { return };
+    let asked = match dmarc.policy {
+        DmarcPolicy::None => return,
+        DmarcPolicy::Quarantine => Action::Quarantine,
+        DmarcPolicy::Reject => Action::Reject,
+    };
+    if dmarc.result != AuthResult::Fail || policy.dmarc == Action::Pass {
+        return;
+    }
+    let action = if strength(asked) < strength(policy.dmarc) { asked } else { policy.dmarc };
+    let action = match (action, mode) {
+        (Action::Reject, ListenerMode::AfterQueue) => Action::Quarantine,
+        (action, _) => action,
+    };
+    let text = format!(
+        "DMARC of {} fails ({}), and the domain asks for {}",
+        dmarc.domain,
+        dmarc.why,
+        dmarc.policy.as_str()
+    );
+    let mut reason = reason(Verdict::Denied, action, text);
+    if action == Action::Reject {
+        let text = format!("5.7.1 the DMARC policy of {} does not allow this mail", dmarc.domain);
+        reason.reply = Some(OwnReply::Rule(Reply::new(550, text)));
+        reason.copy = true;
+    }
+    reasons.push(reason);
+}
+
 fn spam(
     report: &Report,
     policy: &Policy,
@@ -289,6 +323,7 @@ pub(super) mod tests {
             over_limits: Action::Quarantine,
             malformed: Action::Tag,
             denied: Action::Quarantine,
+            dmarc: Action::Pass,
             spam: Thresholds {
                 tag_at: Some(Score(5000)),
                 quarantine_at: Some(Score(8000)),
@@ -332,6 +367,31 @@ pub(super) mod tests {
         let report = Report { viruses: vec![virus()], ..scored(0) };
         check(&report, ListenerMode::AfterQueue, Verdict::Virus, Action::Quarantine, true);
         check(&report, ListenerMode::PreQueue, Verdict::Virus, Action::Reject, true);
+    }
+
+    #[test]
+    fn dmarc_goes_no_further_than_the_domain_and_the_policy_ask() {
+        use crate::filters::auth::{Auth, Dmarc};
+        use Action::{Pass, Quarantine, Reject, Tag};
+        use ListenerMode::{AfterQueue, PreQueue};
+        for (asked, result, ours, mode, want) in [
+            (DmarcPolicy::Reject, AuthResult::Fail, Pass, PreQueue, Pass),
+            (DmarcPolicy::Reject, AuthResult::Fail, Tag, PreQueue, Tag),
+            (DmarcPolicy::Reject, AuthResult::Fail, Reject, PreQueue, Reject),
+            (DmarcPolicy::Reject, AuthResult::Fail, Reject, AfterQueue, Quarantine),
+            (DmarcPolicy::Quarantine, AuthResult::Fail, Reject, PreQueue, Quarantine),
+            (DmarcPolicy::None, AuthResult::Fail, Reject, PreQueue, Pass),
+            (DmarcPolicy::Reject, AuthResult::Pass, Reject, PreQueue, Pass),
+            (DmarcPolicy::Reject, AuthResult::TempError, Reject, PreQueue, Pass),
+        ] {
+            let dmarc =
+                Dmarc { result, policy: asked, domain: "a.test".into(), why: String::new() };
+            let auth = Auth { dmarc: Some(dmarc), ..Auth::default() };
+            let report = Report { auth: Some(Arc::new(auth)), ..scored(0) };
+            let policy = Arc::new(Policy { dmarc: ours, ..policy() });
+            let decision = judge(&report, &policy, mode, "b@example.org");
+            assert_eq!(decision.action, want, "{asked:?} {result} {ours:?} {mode:?}");
+        }
     }
 
     fn down() -> NotRun {

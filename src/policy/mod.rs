@@ -9,6 +9,7 @@ mod choose;
 pub mod edit;
 mod judge;
 mod plan;
+mod results;
 mod words;
 
 pub use block::PASSED;

@@ -6,6 +6,7 @@ use super::block;
 use super::choose::is_local;
 use super::edit::Edit;
 use super::judge::Decision;
+use super::results;
 use super::words::reply_for;
 use crate::filters::TableAction;
 use crate::mail::{Envelope, Path};
@@ -101,7 +102,7 @@ pub fn plan(
         plan.replies.push(None);
         let local = is_local(identity.local_domains, recipient.address());
         let block = block::block(identity, envelope, report, decision, local, quarantined && keep);
-        let edits = edits(report, decision, local);
+        let edits = edits(identity, report, decision, local);
         let same = |delivery: &&mut Delivery| delivery.block == block && delivery.edits == edits;
         match plan.deliveries.iter_mut().find(same) {
             Some(delivery) => {
@@ -126,7 +127,7 @@ fn held(decision: &Decision, any_taken: bool) -> bool {
     matches!(decision.action, Action::Reject | Action::Bounce) && any_taken
 }
 
-fn edits(report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
+fn edits(identity: &Identity<'_>, report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
     let message = &report.message;
     let mut edits = Vec::new();
     for hit in &report.headers {
@@ -146,6 +147,9 @@ fn edits(report: &Report, decision: &Decision, local: bool) -> Vec<Edit> {
             | TableAction::Redirect(_)
             | TableAction::Reject { .. } => {}
         }
+    }
+    if report.writes_results {
+        edits.extend(results::forged(identity.hostname, report));
     }
     if decision.spammy && local {
         for name in block::SPAM_FIELDS {

@@ -15,6 +15,7 @@ mod corpus_relay;
 mod corpus_scan;
 mod disagreement;
 mod disk_is_full;
+mod dns_and_auth;
 mod endpoints;
 mod evasion;
 mod house;

@@ -192,6 +192,7 @@ fn policy(attachments: &[&str], rules: &[(&str, Option<Action>)]) -> Arc<Policy>
         over_limits: action,
         malformed: action,
         denied: action,
+        dmarc: Action::Pass,
         spam: Thresholds { tag_at: None, quarantine_at: None, reject_at: None },
         subject_prefix: String::new(),
         attachments: attachments.iter().map(|set| (*set).into()).collect(),

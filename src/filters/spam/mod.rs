@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dns::{Answers, Wanted};
 use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
 
 pub use rules::shipped;
@@ -70,14 +71,14 @@ pub struct Outcome {
 pub struct Options {
     /// Rules marked `net` are asked.
     pub network: bool,
-    /// Rules marked `learn` are asked.
+    /// Rules marked `learn` are asked. Points for learned mail count once so much was learned that it is asked.
     pub learned: bool,
 }
 
 impl Options {
     /// Which of the four points counts, from 0.
-    fn set(self) -> usize {
-        usize::from(self.network) + 2 * usize::from(self.learned)
+    fn set(self, learned: bool) -> usize {
+        usize::from(self.network) + 2 * usize::from(learned && self.learned)
     }
 }
 
@@ -143,6 +144,15 @@ impl Engine {
         run::every_hit(self, mail)
     }
 
+    /// What must be asked of the DNS so that rules over lists can be answered, and is not among these answers. Some of it
+    /// follows from answers: ask again with them, until nothing is left.
+    #[must_use]
+    pub fn questions(&self, mail: &Mail<'_>, answers: &Answers) -> Vec<Wanted> {
+        let mut wanted = evals::dns::questions(&view::View::new(self, mail), answers);
+        wanted.retain(|one| answers.get(&one.question).is_none());
+        wanted
+    }
+
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.
     ///
     /// What TEXT is depends on the rule: for `header` and `mimeheader` the field's value (for several fields, that of
@@ -172,7 +182,7 @@ impl Engine {
         let rule = self.rules.get(*self.by_name.get(name)?)?;
         Some(RuleInfo {
             name: &rule.name,
-            score: rule.score,
+            score: rule.score(false),
             describe: &rule.describe,
             source: &rule.source,
             unavailable: rule.unavailable(),

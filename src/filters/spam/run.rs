@@ -59,17 +59,18 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
     hits.sort_unstable();
     for place in hits {
         let Some(rule) = engine.rules.get(place) else { continue };
-        outcome.score += rule.score;
-        outcome.learning.add(rule.share, rule.score, engine.areas_below(rule));
-        if rule.score > Score(0) {
-            outcome.positive += rule.score;
+        let score = rule.score(run.learned);
+        outcome.score += score;
+        outcome.learning.add(rule.share, score, engine.areas_below(rule));
+        if score > Score(0) {
+            outcome.positive += score;
         } else {
-            outcome.negative += rule.score;
+            outcome.negative += score;
         }
         let (place, evidence) = run.evidence(rule);
         outcome.hits.push(RuleHit {
             name: rule.name.clone(),
-            score: rule.score,
+            score,
             describe: rule.describe.clone(),
             evidence: clean(&evidence),
             place,
@@ -118,6 +119,8 @@ fn clean(octets: &[u8]) -> String {
 pub(super) struct Run<'r> {
     engine: &'r Engine,
     view: View<'r>,
+    /// So much was learned that its points count.
+    learned: bool,
     /// Hits of each rule; `None`: not asked.
     pub(super) values: Vec<Option<f64>>,
     /// Rules that gave no answer, with the reason.
@@ -134,9 +137,11 @@ impl<'r> Run<'r> {
     pub(super) fn new(engine: &'r Engine, mail: &'r Mail<'r>) -> Self {
         let texts = std::iter::repeat_with(|| None).take(engine.texts.len()).collect();
         let values = vec![None; engine.rules.len()];
+        let view = View::new(engine, mail);
         Self {
             engine,
-            view: View::new(engine, mail),
+            learned: view.is_learned(),
+            view,
             values,
             not_run: Vec::new(),
             texts,
@@ -179,7 +184,7 @@ impl<'r> Run<'r> {
         }
         let value = match &rule.check {
             // A rule of no points is not asked; nor does it count in expressions.
-            _ if rule.score == Score(0) => 0.0,
+            _ if rule.score(self.learned) == Score(0) => 0.0,
             Check::Meta(meta) => {
                 if meta.needs.iter().any(|need| self.cannot_hit(*need)) {
                     return Ok(0.0);
@@ -233,7 +238,7 @@ impl<'r> Run<'r> {
         }
         let Some(rule) = self.engine.rules.get(place) else { return true };
         match &rule.check {
-            _ if rule.score == Score(0) => true,
+            _ if rule.score(self.learned) == Score(0) => true,
             Check::Pattern(PatternCheck { text, slot: Some(slot), negated: false, .. }) => {
                 self.text(*text).1.get(*slot as usize).is_some_and(Places::is_empty)
             }

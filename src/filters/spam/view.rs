@@ -166,17 +166,29 @@ impl<'v> View<'v> {
         self.opinion.get()?.as_ref().err().map(String::as_str)
     }
 
-    fn ask_learned(&self) -> Result<Option<Opinion>, String> {
+    /// True if so much was learned that it is asked.
+    pub(super) fn is_learned(&self) -> bool {
+        matches!(self.owner(), Ok(Some(_)))
+    }
+
+    /// Whose learned mail is asked.
+    fn owner(&self) -> Result<Option<Owner<'_>>, String> {
         let Some(learned) = &self.mail.known.learned else { return Ok(None) };
         let enough = |owner: Owner<'_>| -> Result<bool, String> {
             Ok(self.engine.tables.learning.is_enough(learned.tokens.totals(owner)?))
         };
-        let owner = match learned.user.as_deref() {
-            Some(user) if enough(Owner::User(user))? => Owner::User(user),
-            _ if enough(Owner::Site)? => Owner::Site,
-            _ => return Ok(None),
-        };
-        bayes::ask(&*learned.tokens, owner, &self.words())
+        Ok(match learned.user.as_deref() {
+            Some(user) if enough(Owner::User(user))? => Some(Owner::User(user)),
+            _ if enough(Owner::Site)? => Some(Owner::Site),
+            _ => None,
+        })
+    }
+
+    fn ask_learned(&self) -> Result<Option<Opinion>, String> {
+        match (&self.mail.known.learned, self.owner()?) {
+            (Some(learned), Some(owner)) => bayes::ask(&*learned.tokens, owner, &self.words()),
+            _ => Ok(None),
+        }
     }
 
     /// The words that are learned, and looked up.

@@ -4,6 +4,8 @@ pub mod clamd;
 pub mod client;
 pub mod corpus;
 pub mod dkim;
+#[path = "../../../src/dns/stub.rs"]
+pub mod dns;
 pub mod mails;
 pub mod player;
 pub mod postfix;

@@ -4,8 +4,10 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod auth;
 mod bayes;
 mod date;
+pub(in crate::filters::spam) mod dns;
 mod domain;
 mod fields;
 mod forged;
@@ -87,8 +89,10 @@ type Function = (&'static str, Maker);
 const FAMILIES: &[&[&[Function]]] = &[
     lists::FUNCTIONS,
     &[
+        auth::FUNCTIONS,
         bayes::FUNCTIONS,
         date::FUNCTIONS,
+        dns::FUNCTIONS,
         forged::FUNCTIONS,
         freemail::FUNCTIONS,
         from_name::FUNCTIONS,
@@ -103,7 +107,9 @@ const FAMILIES: &[&[&[Function]]] = &[
 
 /// The keys of rule files that a family reads.
 const KEYS: &[&[&str]] = &[
+    auth::KEYS,
     bayes::KEYS,
+    dns::KEYS,
     freemail::KEYS,
     from_name::KEYS,
     lists::KEYS,
@@ -122,6 +128,8 @@ pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) networks: relays::Networks,
     pub(in crate::filters::spam) links: LinkTables,
     pub(in crate::filters::spam) learning: bayes::Learning,
+    pub(in crate::filters::spam) practices: auth::Practices,
+    pub(in crate::filters::spam) dns: dns::DnsRules,
 }
 
 impl Tables {
@@ -134,6 +142,8 @@ impl Tables {
             names: from_name::Names::read(settings, mistakes),
             networks: relays::Networks::read(settings, mistakes),
             learning: bayes::Learning::read(settings, mistakes),
+            practices: auth::Practices::read(settings, mistakes),
+            dns: dns::DnsRules::read(settings, mistakes),
         }
     }
 }

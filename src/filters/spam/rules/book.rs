@@ -34,8 +34,6 @@ pub(in crate::filters::spam) enum Question {
     Function(String),
     /// It is only a name.
     Nothing,
-    /// It is asked of the network; the lines stand in [`Settings`].
-    Network,
     /// What must hold of one link.
     Link(String),
     /// It cannot be answered, and this is why.

@@ -22,7 +22,8 @@ const HITS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(in crate::filters::spam) struct Rule {
     pub(in crate::filters::spam) name: Arc<str>,
-    pub(in crate::filters::spam) score: Score,
+    /// Its points without and with learned mail.
+    scores: [Score; 2],
     pub(in crate::filters::spam) describe: Arc<str>,
     pub(in crate::filters::spam) source: Source,
     pub(in crate::filters::spam) check: Check,
@@ -89,6 +90,17 @@ impl Rule {
         }
     }
 
+    /// Its points; more may be known of a mail if others like it were learned.
+    pub(in crate::filters::spam) fn score(&self, learned: bool) -> Score {
+        let [alone, with_learned] = self.scores;
+        if learned { with_learned } else { alone }
+    }
+
+    /// It may have points.
+    fn counts(&self) -> bool {
+        self.scores != [Score(0); 2]
+    }
+
     /// Rules whose name begins so serve others and have no points of their own.
     fn serves(&self) -> bool {
         self.name.starts_with("__")
@@ -142,9 +154,7 @@ pub(in crate::filters::spam) fn build(
     book.tell_repeated();
     let Builder { rules, by_name, texts, .. } = builder;
     let mut scoring: Vec<usize> = (0..rules.len())
-        .filter(|place| {
-            rules.get(*place).is_some_and(|rule| !rule.serves() && rule.score != Score(0))
-        })
+        .filter(|place| rules.get(*place).is_some_and(|rule| !rule.serves() && rule.counts()))
         .filter(|place| rules.get(*place).is_some_and(|rule| rule.unavailable().is_none()))
         .collect();
     scoring.sort_by_key(|place| rules.get(*place).map_or(0, |rule| rule.priority));
@@ -192,10 +202,17 @@ impl Builder {
             (false, false) => Score(1_000),
             (false, true) => Score(-1_000),
         };
-        let said = draft.score.and_then(|scores| scores.get(self.options.set()).copied());
-        let score = points.get(name).copied().or(said).unwrap_or(default);
+        let said =
+            |learned| draft.score.and_then(|scores| scores.get(self.options.set(learned)).copied());
+        let own = points.get(name).copied();
+        let scores = [false, true].map(|learned| own.or(said(learned)).unwrap_or(default));
+        if let Question::Function(call) = &definition.question
+            && (scores != [Score(0); 2] || name.starts_with("__"))
+        {
+            evals::dns::note(&mut book.settings, &draft.flags, call, &source);
+        }
         let limit = draft.flags.iter().find_map(|flag| flag.strip_prefix("maxhits=")?.parse().ok());
-        let asks = matches!(definition.question, Question::Function(_) | Question::Network);
+        let asks = matches!(definition.question, Question::Function(_));
         let check = match self.check(name, definition.question) {
             _ if asks && flag("net") && !self.options.network => {
                 Check::Off("the network is not asked")
@@ -220,7 +237,7 @@ impl Builder {
         self.by_name.insert(Arc::clone(&name), self.rules.len());
         self.rules.push(Rule {
             name,
-            score,
+            scores,
             describe: draft.describe.unwrap_or_default(),
             source,
             check,
@@ -262,9 +279,6 @@ impl Builder {
                 })?)
             }
             Question::Nothing => Check::Off("it is only a name"),
-            Question::Network => {
-                return Err(Trouble::Language("lists in the network are not asked yet".to_owned()));
-            }
             Question::Link(text) => {
                 Check::Function(evals::uri_detail(&text).map_err(Trouble::Rule)?)
             }
@@ -320,7 +334,7 @@ impl Builder {
         let mut named_by: HashMap<usize, Vec<usize>> = HashMap::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let Check::Meta(meta) = &rule.check else { continue };
-            if rule.score == Score(0) {
+            if !rule.counts() {
                 open.push(place);
             }
             for link in meta.links.iter().flatten() {

@@ -56,17 +56,21 @@ fn rule_name<'l>(line: &Line<'_>, rest: &'l [u8], book: &mut Book) -> Option<(&'
 fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
     let Some((name, rest)) = rule_name(line, rest, book) else { return };
     let column = line.column(rest);
-    let question = match question(kind, rest) {
+    let question = match kind {
+        "askdns" => {
+            let text = format!("{name} {}", String::from_utf8_lossy(rest));
+            book.settings.add(kind, text, line.source.clone());
+            Ok(Question::Function(format!("check_askdns('{name}')")))
+        }
+        _ => question(kind, rest),
+    };
+    let question = match question {
         Ok(question) => question,
         Err(why) => {
             book.error(&line.source, column, format!("{name}: {why}"), "");
             return;
         }
     };
-    if matches!(question, Question::Network) {
-        let text = format!("{name} {}", String::from_utf8_lossy(rest));
-        book.settings.add(kind, text, line.source.clone());
-    }
     let draft = book.draft(name, line.group, true);
     let area = Area::of(kind);
     draft.definition = Some(Definition { question, source: line.source.clone(), column, area });
@@ -103,7 +107,6 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
         "uri" => Target::Uri,
         "meta" => return Ok(Question::Meta(String::from_utf8_lossy(rest).into_owned())),
         "header" | "mimeheader" => return header(kind, rest),
-        "askdns" => return Ok(Question::Network),
         "uri_detail" => return Ok(Question::Link(String::from_utf8_lossy(rest).into_owned())),
         _ => return Ok(Question::NotBuilt(format!("`{kind}` is not built yet"))),
     };

@@ -1,0 +1,367 @@
+//! Who vouches for a mail: SPF, DKIM, ARC and DMARC over the octets as they came.
+//!
+//! Signatures and policies are checked by `mail-auth`, with records that [`keys`] fetched before through our own
+//! resolver; SPF is our own ([`spf`]). What the DNS does not say in time is a `temperror` and told in `not_run`: it
+//! never counts for or against a mail.
+
+mod keys;
+pub(crate) mod spf;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use mail_auth::arc::ArcError;
+use mail_auth::dkim::DkimError;
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, DnsError, Error,
+    MessageAuthenticator, SpfOutput, SpfResult,
+};
+
+use self::keys::Keys;
+use crate::dns::Dns;
+use crate::filters::auth::{Auth, AuthResult, Chain, Dkim, Dmarc, DmarcPolicy, Spf};
+use crate::filters::{NotRun, Weight};
+
+/// Signatures of one mail that are checked, from the top.
+const SIGNATURES_MAX: usize = 10;
+/// Seals of one chain (RFC 8617 section 5.2 allows 50).
+const SEALS_MAX: usize = 50;
+/// Fields that a signature may name, and fields of the header: their product is what a signature costs.
+const SIGNED_FIELDS_MAX: usize = 200;
+const HEADER_FIELDS_MAX: usize = 2_000;
+/// Larger mails are hashed where that holds nobody up.
+const HERE_BYTES_MAX: usize = 64 << 10;
+/// Letters of what a signature says of itself.
+const NAME_MAX: usize = 253;
+
+/// Checks mails.
+pub struct Authenticator {
+    dns: Arc<Dns>,
+    library: MessageAuthenticator,
+    hostname: String,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
+/// What is known of the sender of a mail.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The original client; `None`: nobody told.
+    pub client: Option<IpAddr>,
+    /// It is one of ours: who may send in whose name is no question for the DNS.
+    pub internal: bool,
+    /// What the original client said in HELO.
+    pub helo: String,
+    /// The envelope sender; empty for the null sender.
+    pub address: String,
+}
+
+impl Authenticator {
+    /// Asks by `dns`; `hostname` is ours.
+    #[must_use]
+    pub fn new(dns: Arc<Dns>, hostname: &str) -> Self {
+        let library = MessageAuthenticator(dns.resolver());
+        Self { dns, library, hostname: hostname.to_owned() }
+    }
+
+    /// Checks a mail; what has no answer when `until` comes is told.
+    pub async fn check(
+        &self,
+        raw: &Bytes,
+        body_start: usize,
+        sender: &Sender,
+        until: Instant,
+    ) -> (Auth, Vec<NotRun>) {
+        let mut not_run = Vec::new();
+        let client = sender.client.filter(|_| !sender.internal);
+        if client.is_none() {
+            let why = if sender.internal {
+                "the client is one of ours"
+            } else {
+                "the client is not known"
+            };
+            for check in ["spf", "dmarc"] {
+                not_run.push(missing(check, why, Weight::Off));
+            }
+        }
+        let header = raw.slice(..body_start.min(raw.len()));
+        let sender_domain =
+            sender.address.rsplit_once('@').map_or(sender.helo.as_str(), |(_, d)| d);
+        let keys = async {
+            // The body is hashed later: to know which keys are needed, the header will do.
+            let message = parse(&header)?;
+            Some(Keys::fetch(&self.dns, &message, &[sender_domain], until).await)
+        };
+        let (keys, (spf, helo)) = tokio::join!(keys, self.spf(client, sender, until));
+        let mut auth = Auth { spf, helo, helo_name: sender.helo.clone(), ..Auth::default() };
+        let envelope = auth.envelope().cloned();
+        if let Some(keys) = keys {
+            let check = Check {
+                library: self.library.clone(),
+                raw: raw.clone(),
+                keys,
+                spf: envelope.filter(|_| client.is_some()),
+                until,
+            };
+            if let Some(signed) = signed(check).await {
+                auth.dkim = signed.dkim;
+                auth.arc = signed.arc;
+                auth.dmarc = signed.dmarc;
+                auth.authors = signed.authors;
+            } else {
+                not_run.push(missing("dkim", "the time for this mail is over", Weight::Wanted));
+            }
+        }
+        not_run.extend(undecided(&auth));
+        (auth, not_run)
+    }
+
+    async fn spf(
+        &self,
+        client: Option<IpAddr>,
+        sender: &Sender,
+        until: Instant,
+    ) -> (Option<Spf>, Option<Spf>) {
+        let Some(client) = client else { return (None, None) };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let query = |address| spf::Query {
+            client,
+            helo: &sender.helo,
+            sender: address,
+            receiver: &self.hostname,
+            now: now.as_ref().map_or(0, std::time::Duration::as_secs),
+            until,
+        };
+        let helo = query(None);
+        if sender.address.is_empty() {
+            return (None, Some(spf::check(&self.dns, &helo).await));
+        }
+        let from = query(Some(sender.address.as_str()));
+        let (from, helo) = tokio::join!(spf::check(&self.dns, &from), spf::check(&self.dns, &helo));
+        (Some(from), Some(helo))
+    }
+}
+
+fn missing(check: &str, why: &str, weight: Weight) -> NotRun {
+    NotRun { check: check.to_owned(), why: why.to_owned(), weight }
+}
+
+/// What the DNS left open.
+fn undecided(auth: &Auth) -> Vec<NotRun> {
+    let open = |result: AuthResult| result == AuthResult::TempError;
+    let mut out = Vec::new();
+    let mut add = |check, why: &str| out.push(missing(check, why, Weight::Wanted));
+    if let Some(spf) = auth.envelope().filter(|spf| open(spf.result)) {
+        add("spf", &spf.why);
+    }
+    if let Some(dkim) = auth.dkim.iter().find(|dkim| open(dkim.result)) {
+        add("dkim", &dkim.why);
+    }
+    if let Some(arc) = auth.arc.as_ref().filter(|arc| open(arc.result)) {
+        add("arc", &arc.why);
+    }
+    if let Some(dmarc) = auth.dmarc.as_ref().filter(|dmarc| open(dmarc.result)) {
+        add("dmarc", &dmarc.why);
+    }
+    out
+}
+
+/// The message as the library sees it, cut to what a mail may cost.
+fn parse(raw: &[u8]) -> Option<AuthenticatedMessage<'_>> {
+    let mut message = AuthenticatedMessage::parse(raw)?;
+    if message.headers.len() > HEADER_FIELDS_MAX {
+        return None;
+    }
+    message.dkim_headers.retain(|header| header.header.h.len() <= SIGNED_FIELDS_MAX);
+    message.dkim_headers.truncate(SIGNATURES_MAX);
+    for header in &mut message.dkim_headers {
+        // RFC 6541 and RFC 6651 are experiments that ask more questions.
+        header.header.atps = None;
+        header.header.r = false;
+    }
+    let too_long = message.as_headers.len() > SEALS_MAX
+        || message.ams_headers.iter().any(|header| header.header.h.len() > SIGNED_FIELDS_MAX);
+    if too_long {
+        message.as_headers.clear();
+        message.ams_headers.clear();
+        message.aar_headers.clear();
+    }
+    message.errors.truncate(SIGNATURES_MAX);
+    Some(message)
+}
+
+/// What is needed to check the signatures of one mail.
+struct Check {
+    library: MessageAuthenticator,
+    raw: Bytes,
+    keys: Keys,
+    /// SPF of the envelope; without it there is no DMARC.
+    spf: Option<Spf>,
+    until: Instant,
+}
+
+struct Signed {
+    dkim: Vec<Dkim>,
+    arc: Option<Chain>,
+    dmarc: Option<Dmarc>,
+    authors: Vec<String>,
+}
+
+/// Checks the signatures; large mails are hashed in a task of their own. A panic stays in this mail.
+async fn signed(check: Check) -> Option<Signed> {
+    let until = check.until;
+    let handle = tokio::runtime::Handle::current();
+    let large = check.raw.len() > HERE_BYTES_MAX;
+    let task = if large {
+        tokio::task::spawn_blocking(move || handle.block_on(check.run()))
+    } else {
+        tokio::spawn(check.run())
+    };
+    match tokio::time::timeout_at(until.into(), task).await {
+        Ok(Ok(signed)) => signed,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a check of signatures failed; this is a bug");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+impl Check {
+    async fn run(self) -> Option<Signed> {
+        let Self { library, raw, keys, spf, .. } = self;
+        let Some(message) = parse(&raw) else {
+            return Some(Signed { dkim: Vec::new(), arc: None, dmarc: None, authors: Vec::new() });
+        };
+        let outputs = library.verify_dkim(keys.with(&message)).await;
+        let chain = library.verify_arc(keys.with(&message)).await;
+        let arc = (!matches!(chain.result(), DkimResult::None)).then(|| Chain {
+            result: dkim_result(chain.result()),
+            length: chain.sets().len(),
+            sealer: chain.sets().last().map(|set| clean(&set.seal.header.d)).unwrap_or_default(),
+            why: dkim_why(chain.result()),
+        });
+        let dmarc = match &spf {
+            Some(spf) => {
+                let output = SpfOutput::new(spf.domain.clone()).with_result(spf_result(spf.result));
+                let question =
+                    DmarcParameters::new(&message, &outputs, spf.domain.as_str(), &output);
+                Some(dmarc(&library.verify_dmarc(keys.with(question)).await))
+            }
+            None => None,
+        };
+        let dkim = outputs.iter().map(dkim).collect();
+        Some(Signed { dkim, arc, dmarc, authors: keys::authors(&message) })
+    }
+}
+
+fn spf_result(result: AuthResult) -> SpfResult {
+    match result {
+        AuthResult::Pass => SpfResult::Pass,
+        AuthResult::Fail => SpfResult::Fail,
+        AuthResult::SoftFail => SpfResult::SoftFail,
+        AuthResult::Neutral => SpfResult::Neutral,
+        AuthResult::None => SpfResult::None,
+        AuthResult::TempError => SpfResult::TempError,
+        AuthResult::PermError => SpfResult::PermError,
+    }
+}
+
+fn dkim_result(result: &DkimResult) -> AuthResult {
+    match result {
+        DkimResult::Pass => AuthResult::Pass,
+        // A body that differs from what was signed is what "fail" is for (RFC 8601 section 2.7.1).
+        DkimResult::Fail(_)
+        | DkimResult::Neutral(
+            Error::Dkim(DkimError::FailedBodyHashMatch) | Error::Arc(ArcError::FailedBodyHashMatch),
+        ) => AuthResult::Fail,
+        DkimResult::Neutral(_) => AuthResult::Neutral,
+        DkimResult::PermError(_) => AuthResult::PermError,
+        DkimResult::TempError(_) => AuthResult::TempError,
+        DkimResult::None => AuthResult::None,
+    }
+}
+
+fn dkim_why(result: &DkimResult) -> String {
+    match result {
+        DkimResult::Pass | DkimResult::None => String::new(),
+        DkimResult::Fail(error)
+        | DkimResult::Neutral(error)
+        | DkimResult::PermError(error)
+        | DkimResult::TempError(error) => why(error),
+    }
+}
+
+fn why(error: &Error) -> String {
+    match error {
+        Error::Dns(DnsError::RecordNotFound(_)) => "no record is published".to_owned(),
+        Error::Dns(DnsError::InvalidRecordType) => "what is published is no such record".to_owned(),
+        Error::Dns(DnsError::Resolver(why)) if why.is_empty() => {
+            "the DNS gave no answer".to_owned()
+        }
+        Error::Dns(DnsError::Resolver(why)) | Error::Io(why) => clean(why),
+        other => clean(&other.to_string()),
+    }
+}
+
+/// One line of printable ASCII: it may come from a stranger.
+fn clean(text: &str) -> String {
+    let plain = |letter: char| if (' '..='~').contains(&letter) { letter } else { '?' };
+    text.chars().map(plain).take(NAME_MAX).collect()
+}
+
+fn dkim(output: &DkimOutput<'_>) -> Dkim {
+    use base64::Engine as _;
+    let Some(signature) = output.signature() else {
+        let (result, why) = (dkim_result(output.result()), dkim_why(output.result()));
+        return Dkim { result, why, ..Dkim::default() };
+    };
+    let domain = clean(&signature.d).to_lowercase();
+    let identity = match signature.i.is_empty() {
+        true => format!("@{domain}"),
+        false => clean(&signature.i).to_lowercase(),
+    };
+    let octets = signature.b.get(..6).unwrap_or_default();
+    Dkim {
+        result: dkim_result(output.result()),
+        domain,
+        selector: clean(&signature.s),
+        identity,
+        signature: base64::engine::general_purpose::STANDARD.encode(octets),
+        why: dkim_why(output.result()),
+    }
+}
+
+fn dmarc(output: &DmarcOutput) -> Dmarc {
+    let by =
+        |result: &DmarcResult, what: &str| (*result == DmarcResult::Pass).then(|| what.to_owned());
+    let passes = [by(output.spf_result(), "SPF"), by(output.dkim_result(), "DKIM")];
+    let (result, why) = match output.result() {
+        DmarcResult::Pass => {
+            let passes: Vec<String> = passes.into_iter().flatten().collect();
+            (AuthResult::Pass, format!("aligned {}", passes.join(" and ")))
+        }
+        DmarcResult::Fail(_) => {
+            (AuthResult::Fail, "neither SPF nor DKIM passes for this domain".to_owned())
+        }
+        DmarcResult::TempError(error) => (AuthResult::TempError, why(&error)),
+        DmarcResult::PermError(error) => (AuthResult::PermError, why(&error)),
+        DmarcResult::None => (AuthResult::None, "the domain publishes no policy".to_owned()),
+    };
+    let policy = match output.policy() {
+        Policy::Reject => DmarcPolicy::Reject,
+        Policy::Quarantine => DmarcPolicy::Quarantine,
+        Policy::None | Policy::Unspecified => DmarcPolicy::None,
+    };
+    Dmarc { result, domain: clean(output.domain()), policy, why }
+}

@@ -1,0 +1,107 @@
+//! `askdns`: questions whose names are made of facts of the mail.
+
+use std::collections::BTreeSet;
+
+use crate::filters::dns::{Answer, Question, RecordKind, reversed};
+use crate::filters::dnsbl::is_host;
+use crate::filters::spam::view::View;
+
+use super::inputs;
+use super::links::Links;
+use super::test::Test;
+
+/// Questions of one rule about one mail.
+const NAMES_MAX: usize = 20;
+
+/// A rule: a name with facts in it, and a test of the answer.
+#[derive(Debug)]
+pub(super) struct AskRule {
+    template: String,
+    kind: RecordKind,
+    test: Test,
+}
+
+impl AskRule {
+    /// Reads `RULE template [type [test]]`.
+    pub(super) fn read(text: &str) -> Result<(String, Self), String> {
+        let mut rest = text.trim();
+        let mut word = || {
+            let end = rest.find([' ', '\t']).unwrap_or(rest.len());
+            let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            rest = behind.trim_start();
+            word
+        };
+        let (name, template) = (word(), word());
+        let kind = match word().to_ascii_uppercase().as_str() {
+            "" | "A" => RecordKind::A,
+            "AAAA" => RecordKind::Aaaa,
+            "TXT" => RecordKind::Txt,
+            "MX" => RecordKind::Mx,
+            "NS" => RecordKind::Ns,
+            "PTR" => RecordKind::Ptr,
+            other => return Err(format!("`askdns` cannot ask for {other} here")),
+        };
+        if name.is_empty() || template.is_empty() {
+            return Err("`askdns` needs a rule and a name to ask for".to_owned());
+        }
+        if rest.starts_with('[') {
+            return Err("`askdns` cannot test for a code of the answer here".to_owned());
+        }
+        let test = Test::read_sub(rest)?;
+        Ok((name.to_owned(), Self { template: template.to_owned(), kind, test }))
+    }
+
+    pub(super) fn takes(&self, answer: &Answer) -> Option<String> {
+        self.test.takes(answer)
+    }
+
+    /// What it asks about a mail; nothing if one of the facts is missing.
+    pub(super) fn questions(&self, view: &View<'_>, links: &Links) -> Vec<Question> {
+        let mut names = BTreeSet::from([self.template.clone()]);
+        for tag in TAGS {
+            let place = format!("_{tag}_");
+            if !self.template.contains(&place) {
+                continue;
+            }
+            let values = values(tag, view, links);
+            let filled = |name: &String| {
+                values.iter().map(|value| name.replace(&place, value)).collect::<Vec<_>>()
+            };
+            names = names.iter().flat_map(filled).take(NAMES_MAX).collect();
+        }
+        // A place that is still open has no value here.
+        let whole = |name: &String| !name.contains("_.") && !name.ends_with('_');
+        let plain = |name: String| name.trim_matches('.').to_lowercase();
+        let names = names.into_iter().filter(whole).map(plain).filter(|name| is_host(name));
+        names.map(|name| Question::new(&name, self.kind)).collect()
+    }
+}
+
+const TAGS: [&str; 8] = [
+    "AUTHORDOMAIN",
+    "SENDERDOMAIN",
+    "DKIMDOMAIN",
+    "LASTEXTERNALHELO",
+    "LASTEXTERNALIP",
+    "LASTEXTERNALREVIP",
+    "URIDOMAINS",
+    "URIHOSTS",
+];
+
+fn values(tag: &str, view: &View<'_>, links: &Links) -> BTreeSet<String> {
+    let last = || inputs::hops(view).external.first().copied();
+    match tag {
+        "AUTHORDOMAIN" => inputs::author_domains(view).into_iter().collect(),
+        "SENDERDOMAIN" => inputs::envelope_domains(view).into_iter().collect(),
+        "DKIMDOMAIN" => {
+            let auth = view.mail.known.auth.as_deref();
+            auth.into_iter().flat_map(|auth| auth.passing()).map(str::to_owned).collect()
+        }
+        "LASTEXTERNALHELO" => inputs::helo(view).into_iter().collect(),
+        "LASTEXTERNALIP" => last().map(|address| address.to_string()).into_iter().collect(),
+        "LASTEXTERNALREVIP" => last().map(reversed).into_iter().collect(),
+        "URIDOMAINS" => links.hosts(view).into_iter().map(|(_, domain)| domain).collect(),
+        "URIHOSTS" => links.hosts(view).into_iter().map(|(host, _)| host).collect(),
+        _ => BTreeSet::new(),
+    }
+}

@@ -1,0 +1,218 @@
+//! Rules over DNS lists: `check_rbl`, `urirhssub`, `askdns`, `check_hashbl_emails` and their kin.
+//!
+//! Nothing is asked here. From a mail follow [`questions`]; who may ask puts their answers into the mail's `Known`, and
+//! the functions read them there, by the same names. Where nobody asked, they do not hit.
+
+mod ask;
+mod inputs;
+mod links;
+mod relays;
+mod test;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::filters::dns::{Answers, ListKind, Question, Wanted};
+use crate::filters::spam::rules::Settings;
+use crate::filters::spam::view::View;
+use crate::filters::{Mistake, Severity, Source};
+
+use super::{Arguments, Call, Function};
+use ask::AskRule;
+use links::{LinkRule, Links};
+use relays::RelayRule;
+use test::Test;
+
+/// Lines that a rule with a function leaves behind, so that its questions are known.
+const NOTE: &str = "rule over the DNS";
+
+pub(super) const KEYS: &[&str] = &[
+    "uridnsbl",
+    "uridnssub",
+    "urirhsbl",
+    "urirhssub",
+    "urinsrhsbl",
+    "urinsrhssub",
+    "urifullnsrhsbl",
+    "urifullnsrhssub",
+    "uridnsbl_skip_domain",
+    "clear_uridnsbl_skip_domain",
+    "uridnsbl_max_domains",
+    "askdns",
+    NOTE,
+];
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    ("check_rbl", |arguments| relay("check_rbl", arguments)),
+    ("check_rbl_txt", |arguments| relay("check_rbl_txt", arguments)),
+    ("check_rbl_envfrom", |arguments| relay("check_rbl_envfrom", arguments)),
+    ("check_rbl_from_host", |arguments| relay("check_rbl_from_host", arguments)),
+    ("check_rbl_from_domain", |arguments| relay("check_rbl_from_domain", arguments)),
+    ("check_rbl_headers", |arguments| relay("check_rbl_headers", arguments)),
+    ("check_rbl_sub", part_of_set),
+    ("check_hashbl_emails", |arguments| relay("check_hashbl_emails", arguments)),
+    ("check_uridnsbl", link),
+    ("check_askdns", asked),
+];
+
+/// What rule files say about lists.
+#[derive(Debug, Default)]
+pub(in crate::filters::spam) struct DnsRules {
+    /// By function and arguments, as rules call them.
+    relays: BTreeMap<(String, Vec<String>), RelayRule>,
+    links: Links,
+    asks: BTreeMap<String, AskRule>,
+}
+
+/// Notes a rule whose function asks lists: which questions follow is known only with its flags.
+pub(in crate::filters::spam) fn note(
+    settings: &mut Settings,
+    flags: &[String],
+    call: &str,
+    source: &Source,
+) {
+    if call.starts_with("check_rbl") || call.starts_with("check_hashbl") {
+        settings.add(NOTE, format!("{}\t{call}", flags.join(" ")), source.clone());
+    }
+}
+
+impl DnsRules {
+    pub(super) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
+        let mut rules = Self::default();
+        for line in settings.of(KEYS) {
+            let wrong = match line.key.as_str() {
+                NOTE => rules.note(&line.text),
+                "askdns" => AskRule::read(&line.text).map(|(name, rule)| {
+                    rules.asks.insert(name, rule);
+                }),
+                key => rules.links.read(key, &line.text),
+            };
+            if let Err(what) = wrong {
+                mistakes.push(Mistake {
+                    file: Arc::clone(&line.source.file),
+                    line: line.source.line,
+                    column: 0,
+                    what,
+                    hint: "it is never asked".to_owned(),
+                    severity: Severity::Warning,
+                });
+            }
+        }
+        rules
+    }
+
+    fn note(&mut self, text: &str) -> Result<(), String> {
+        let Some((flags, call)) = text.split_once('\t') else { return Ok(()) };
+        let (name, arguments) = Arguments::read(call)?;
+        if let Some(rule) = RelayRule::read(name, &arguments, flags)? {
+            self.relays.insert((name.to_owned(), arguments.all().to_vec()), rule);
+        }
+        Ok(())
+    }
+
+    /// Keeps only rules over links that a body rule asks for; that is all of them, unless their points are 0.
+    fn link(&self, name: &str) -> Option<&LinkRule> {
+        self.links.rules.get(name)
+    }
+}
+
+/// What must be asked so that the rules can be answered; some of it follows from answers.
+pub(in crate::filters::spam) fn questions(view: &View<'_>, answers: &Answers) -> Vec<Wanted> {
+    let rules = &view.engine.tables.dns;
+    let mut wanted = Vec::new();
+    for rule in rules.relays.values() {
+        let zone: Arc<str> = rule.zone.as_str().into();
+        let list =
+            |(_, question)| Wanted { question, list: Some((Arc::clone(&zone), rule.list_kind())) };
+        wanted.extend(rule.questions(view).into_iter().map(list));
+    }
+    for rule in rules.links.rules.values() {
+        let zone: Arc<str> = rule.zone.as_str().into();
+        let mut before = Vec::new();
+        let found = rules.links.questions(rule, view, answers, &mut before);
+        let list =
+            |(_, question)| Wanted { question, list: Some((Arc::clone(&zone), rule.list_kind())) };
+        wanted.extend(found.into_iter().map(list));
+        wanted.extend(before.into_iter().map(|question| Wanted { question, list: None }));
+    }
+    for rule in rules.asks.values() {
+        let plain = |question| Wanted { question, list: None };
+        wanted.extend(rule.questions(view, &rules.links).into_iter().map(plain));
+    }
+    wanted
+}
+
+/// The answers of a mail; `None`: nobody asked.
+fn answers<'v>(view: &View<'v>) -> Option<&'v Answers> {
+    view.mail.known.dns.as_deref()
+}
+
+/// The first question whose answer the test takes, for people.
+fn hit(
+    questions: impl IntoIterator<Item = (String, Question)>,
+    answers: &Answers,
+    takes: impl Fn(&Question, &Answers) -> Option<String>,
+) -> Option<String> {
+    questions.into_iter().find_map(|(about, question)| {
+        takes(&question, answers).map(|reply| format!("{about}: {reply}"))
+    })
+}
+
+fn relay(function: &'static str, arguments: &Arguments) -> Result<Call, String> {
+    // Said at load what is wrong with the rule, not at the first mail.
+    RelayRule::read(function, arguments, "")?;
+    let key = (function.to_owned(), arguments.all().to_vec());
+    Ok(Call::new(move |view| {
+        let answers = answers(view)?;
+        let rule = view.engine.tables.dns.relays.get(&key)?;
+        hit(rule.questions(view), answers, |question, answers| {
+            rule.test.takes_of_list(answers.get(question)?)
+        })
+    }))
+}
+
+/// A reply that other rules of the same set asked for.
+fn part_of_set(arguments: &Arguments) -> Result<Call, String> {
+    let set = arguments.text(0).to_owned();
+    let test = Test::read(arguments.text(1))?;
+    Ok(Call::new(move |view| {
+        let answers = answers(view)?;
+        let rules = view.engine.tables.dns.relays.values().filter(|rule| rule.set == set);
+        rules.into_iter().find_map(|rule| {
+            hit(rule.questions(view), answers, |question, answers| {
+                test.takes_of_list(answers.get(question)?)
+            })
+        })
+    }))
+}
+
+fn link(arguments: &Arguments) -> Result<Call, String> {
+    let name = arguments.text(0).to_owned();
+    Ok(Call::new(move |view| {
+        let answers = answers(view)?;
+        let rules = &view.engine.tables.dns;
+        let rule = rules.link(&name)?;
+        let questions = rules.links.questions(rule, view, answers, &mut Vec::new());
+        hit(questions, answers, |question, answers| rule.test.takes_of_list(answers.get(question)?))
+    }))
+}
+
+fn asked(arguments: &Arguments) -> Result<Call, String> {
+    let name = arguments.text(0).to_owned();
+    Ok(Call::new(move |view| {
+        let answers = answers(view)?;
+        let rules = &view.engine.tables.dns;
+        let rule = rules.asks.get(&name)?;
+        let questions = rule.questions(view, &rules.links).into_iter();
+        let questions = questions.map(|question| (question.name.clone(), question));
+        hit(questions, answers, |question, answers| rule.takes(answers.get(question)?))
+    }))
+}
+
+/// What a list holds decides how it is tried.
+fn kind_of(by_address: bool) -> ListKind {
+    if by_address { ListKind::Address } else { ListKind::Name }
+}
+
+#[cfg(test)]
+mod tests;
