@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
+use super::evals::Cells;
 use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
@@ -24,6 +25,7 @@ pub(super) struct View<'v> {
     invisible: OnceCell<Segments>,
     raw_body: OnceCell<Segments>,
     relays: OnceCell<Relays>,
+    pub(super) cells: Cells,
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
 }
@@ -41,6 +43,7 @@ impl<'v> View<'v> {
             invisible: OnceCell::new(),
             raw_body: OnceCell::new(),
             relays: OnceCell::new(),
+            cells: Cells::default(),
             pages: OnceCell::new(),
             links: OnceCell::new(),
         }

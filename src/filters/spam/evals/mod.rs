@@ -27,6 +27,7 @@ use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use fields::Cells;
 pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
 /// What a function says of a mail.
