@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
+use super::evals::mime::MimeFacts;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};
@@ -22,6 +23,7 @@ pub(super) struct View<'v> {
     visible: OnceCell<Segments>,
     invisible: OnceCell<Segments>,
     raw_body: OnceCell<Segments>,
+    mime: OnceCell<MimeFacts>,
 }
 
 impl<'v> View<'v> {
@@ -36,6 +38,7 @@ impl<'v> View<'v> {
             visible: OnceCell::new(),
             invisible: OnceCell::new(),
             raw_body: OnceCell::new(),
+            mime: OnceCell::new(),
         }
     }
 
@@ -54,7 +57,8 @@ impl<'v> View<'v> {
     fn header_and_body(&self) -> &(Header, usize) {
         self.header.get_or_init(|| {
             let octets = self.octets();
-            let (header, body) = Header::read(octets);
+            let (mut header, body) = Header::read(octets);
+            header.forget_marks();
             (header, octets.len() - body.len())
         })
     }
@@ -72,6 +76,11 @@ impl<'v> View<'v> {
     /// What the tags of HTML parts tell, one for each part that is HTML and not empty.
     pub(super) fn html(&self) -> impl Iterator<Item = &Html> {
         self.parts().leaves().filter_map(|part| part.rendered()?.html.as_ref())
+    }
+
+    /// What the parts and their octets tell.
+    pub(super) fn mime(&self) -> &MimeFacts {
+        self.mime.get_or_init(|| MimeFacts::of(self))
     }
 
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.

@@ -4,7 +4,9 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod html;
 mod lists;
+pub(in crate::filters::spam) mod mime;
 
 use std::fmt;
 
@@ -66,7 +68,7 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 1] = [lists::FUNCTIONS];
+const FAMILIES: [&[Function]; 3] = [html::FUNCTIONS, lists::FUNCTIONS, mime::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
 const KEYS: [&[&str]; 1] = [lists::KEYS];
