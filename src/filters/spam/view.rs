@@ -8,6 +8,7 @@ use crate::filters::Mail;
 use super::Engine;
 use super::evals::Cells;
 use super::relays::Relays;
+use super::evals::mime::MimeFacts;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};
@@ -28,6 +29,7 @@ pub(super) struct View<'v> {
     pub(super) cells: Cells,
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
+    mime: OnceCell<MimeFacts>,
 }
 
 impl<'v> View<'v> {
@@ -46,6 +48,7 @@ impl<'v> View<'v> {
             cells: Cells::default(),
             pages: OnceCell::new(),
             links: OnceCell::new(),
+            mime: OnceCell::new(),
         }
     }
 
@@ -69,7 +72,8 @@ impl<'v> View<'v> {
     fn header_and_body(&self) -> &(Header, usize) {
         self.header.get_or_init(|| {
             let octets = self.octets();
-            let (header, body) = Header::read(octets);
+            let (mut header, body) = Header::read(octets);
+            header.forget_marks();
             (header, octets.len() - body.len())
         })
     }
@@ -87,6 +91,11 @@ impl<'v> View<'v> {
     /// What the tags of HTML parts tell, one for each part that is HTML and not empty.
     pub(super) fn html(&self) -> impl Iterator<Item = &Html> {
         self.parts().leaves().filter_map(|part| part.rendered()?.html.as_ref())
+    }
+
+    /// What the parts and their octets tell.
+    pub(super) fn mime(&self) -> &MimeFacts {
+        self.mime.get_or_init(|| MimeFacts::of(self))
     }
 
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.

@@ -16,6 +16,8 @@ mod locale;
 mod relay;
 mod uri;
 mod uri_detail;
+mod html;
+pub(in crate::filters::spam) mod mime;
 
 use std::fmt;
 
@@ -88,6 +90,8 @@ const FAMILIES: &[&[&[Function]]] = &[
         forged::FUNCTIONS,
         freemail::FUNCTIONS,
         from_name::FUNCTIONS,
+        html::FUNCTIONS,
+        mime::FUNCTIONS,
         header::FUNCTIONS,
         locale::FUNCTIONS,
         relay::FUNCTIONS,
