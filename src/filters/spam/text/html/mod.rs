@@ -1,8 +1,16 @@
 //! HTML as SpamAssassin renders it: a text, hidden words marked, and what its tags tell.
 
+mod color;
+mod entities;
+mod render;
+mod style;
+mod token;
+
 use std::collections::BTreeMap;
 
 use super::perl::Text;
+
+pub(super) use render::render;
 
 /// A place where a page names an address, as it was written (outer blanks cut off).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,11 +105,4 @@ impl Html {
             self.ratio = Some((octets - length) / octets);
         }
     }
-}
-
-/// Renders a page.
-pub(super) fn render(page: &Text) -> Page {
-    let text = crate::mime::html::render(&page.text).text;
-    let visible = Text::wide(text.clone());
-    Page { text: Text::wide(text), visible, ..Page::default() }
 }

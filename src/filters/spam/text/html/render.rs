@@ -1,0 +1,652 @@
+//! From tags and texts to a page as text, and to what its tags tell.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::style::{Hidden, Styles};
+use super::token::{Event, Tokens};
+use super::{Anchor, Html, HtmlUri, Page};
+use crate::filters::spam::text::perl::Text;
+
+/// Characters of one address.
+const URI_MAX: usize = 8_192;
+
+/// Tags that HTML 4 and XHTML 1 know, and some that mail has.
+const ELEMENTS: [&str; 94] = [
+    "a",
+    "abbr",
+    "acronym",
+    "address",
+    "applet",
+    "area",
+    "b",
+    "base",
+    "basefont",
+    "bdo",
+    "big",
+    "blockquote",
+    "body",
+    "br",
+    "button",
+    "caption",
+    "center",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "dd",
+    "del",
+    "dfn",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "fieldset",
+    "font",
+    "form",
+    "frame",
+    "frameset",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "hr",
+    "html",
+    "i",
+    "iframe",
+    "img",
+    "input",
+    "ins",
+    "isindex",
+    "kbd",
+    "label",
+    "legend",
+    "li",
+    "link",
+    "map",
+    "menu",
+    "meta",
+    "nobr",
+    "noframes",
+    "noscript",
+    "object",
+    "ol",
+    "optgroup",
+    "option",
+    "p",
+    "param",
+    "pre",
+    "q",
+    "s",
+    "samp",
+    "script",
+    "select",
+    "small",
+    "span",
+    "strike",
+    "strong",
+    "style",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "textarea",
+    "tfoot",
+    "th",
+    "thead",
+    "title",
+    "tr",
+    "tt",
+    "u",
+    "ul",
+    "var",
+    "x-sigsep",
+    "x-tab",
+];
+/// Tags that are looked at and not counted as known.
+const TRICKS: [&str; 5] = ["bgsound", "embed", "listing", "plaintext", "xmp"];
+
+static FACE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let name = r#"["']?[a-z][a-z -]*[a-z]\d?["']?"#;
+    Regex::new(&format!(r#"(?i)^\s*["'.]?[a-z ][a-z -]*[a-z]\d?["']?(?:,\s*{name})*;?\n?$"#)).ok()
+});
+static NAMESPACE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(?:o|st[0-9]):[\w-]+/?\n?$").ok());
+static CHARSET: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"(?i)\bcharset\s*=\s*["']?([^"']+)"#).ok());
+static REFRESH: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)^.*\burl\s*=\s*").ok());
+static REFRESH_ANY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\burl\s*=").ok());
+static REFRESH_END: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\s*;.*").ok());
+
+fn fits(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
+    regex.as_ref().is_some_and(|regex| regex.is_match(text))
+}
+
+/// Renders a page.
+pub(in crate::filters::spam::text) fn render(page: &Text) -> Page {
+    let text = prepared(&page.text);
+    let mut state = State::new();
+    state.facts.length = page.text.chars().count();
+    for event in Tokens::new(&text, page.wide).read() {
+        match event {
+            Event::Text(text) => state.text(text),
+            Event::Start(tag, attributes) => state.tag(&tag, Some(attributes)),
+            Event::End(tag) => state.tag(&tag, None),
+            Event::Comment(text) => state.facts.comments.push(text),
+            Event::Declaration(text) => state.declaration(&text),
+        }
+    }
+    state.finish()
+}
+
+/// The page as it is given to the parser: no-break spaces are blanks, `<br/>` is `<br>`, quotes are straight.
+fn prepared(page: &str) -> String {
+    let page = page.replace("&nbsp;", " ").replace(['\u{201c}', '\u{201d}'], "\"");
+    let mut out = String::with_capacity(page.len());
+    let mut rest = page.as_str();
+    while let Some(place) = memchr::memmem::find(rest.as_bytes(), b"/>") {
+        let (before, behind) = rest.split_at_checked(place).unwrap_or((rest, ""));
+        let trimmed = before.trim_end();
+        let word =
+            trimmed.trim_end_matches(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let is_tag = word.ends_with('<') && word.len() < trimmed.len();
+        out.push_str(if is_tag { trimmed } else { before });
+        out.push_str(if is_tag { ">" } else { "/>" });
+        rest = behind.get(2..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// Where it ends in the text.
+    end: usize,
+    whitespace: bool,
+    invisible: bool,
+    wide: bool,
+}
+
+struct State {
+    facts: Html,
+    styles: Styles,
+    text: String,
+    pieces: Vec<Piece>,
+    base: Option<String>,
+    anchors_wide: bool,
+    backhair: std::collections::BTreeSet<(usize, usize)>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            facts: Html::default(),
+            styles: Styles::new(),
+            text: String::new(),
+            pieces: Vec::new(),
+            base: None,
+            anchors_wide: false,
+            backhair: std::collections::BTreeSet::new(),
+        }
+    }
+
+    fn is_inside(&self, tag: &str) -> bool {
+        self.facts.inside.get(tag).is_some_and(|count| *count > 0)
+    }
+
+    fn tag(&mut self, tag: &str, attributes: Option<Vec<(String, Text)>>) {
+        let namespace = fits(&NAMESPACE, tag);
+        let known = ELEMENTS.binary_search(&tag).is_ok();
+        let new = !self.facts.inside.contains_key(tag);
+        if known || namespace {
+            self.facts.elements += 1;
+            self.facts.elements_seen += u32::from(new);
+        }
+        self.facts.tags += 1;
+        self.facts.tags_seen += u32::from(new);
+        let count = self.facts.inside.entry(tag.to_owned()).or_default();
+        *count += if attributes.is_some() { 1 } else { -1 };
+        if *count < 0 {
+            *count = 0;
+            self.facts.closed_extra += 1;
+        }
+        if namespace || !(known || TRICKS.contains(&tag)) {
+            return;
+        }
+        match &attributes {
+            Some(attributes) => self.styles.open(tag, attributes),
+            None => self.styles.close(tag),
+        }
+        self.white_space(tag);
+        if let Some(mut attributes) = attributes {
+            self.uris(tag, &mut attributes);
+            self.tests(tag, &attributes);
+        }
+    }
+
+    fn white_space(&mut self, tag: &str) {
+        let space = match tag {
+            "br" | "div" => "\n",
+            "li" | "td" | "th" | "dd" | "dt" | "embed" | "h1" | "h2" | "h3" | "h4" | "h5"
+            | "h6" => " ",
+            "p" | "hr" | "blockquote" | "pre" | "listing" | "plaintext" | "xmp" | "title" => "\n\n",
+            _ => return,
+        };
+        if let Some(last) = self.pieces.last_mut()
+            && !last.whitespace
+            && !last.invisible
+            && self.text.ends_with(' ')
+            && self.text.len() == last.end
+            && !is_empty(&self.pieces)
+        {
+            self.text.pop();
+            if let Some(last) = self.pieces.last_mut() {
+                last.end = self.text.len();
+            }
+        }
+        self.push(space, true, false, false);
+    }
+
+    fn push(&mut self, text: &str, whitespace: bool, invisible: bool, wide: bool) {
+        self.text.push_str(text);
+        self.pieces.push(Piece { end: self.text.len(), whitespace, invisible, wide });
+    }
+
+    /// The last piece, and whether it is wide.
+    fn last_piece(&self) -> Option<Text> {
+        let last = self.pieces.last()?;
+        let before = self.pieces.len().checked_sub(2).and_then(|place| self.pieces.get(place));
+        let start = before.map_or(0, |piece| piece.end);
+        let text = self.text.get(start..last.end).unwrap_or_default();
+        // Only its end is looked at.
+        let from = text.char_indices().rev().nth(8).map_or(0, |(at, _)| at);
+        Some(Text { text: text.get(from..).unwrap_or_default().to_owned(), wide: last.wide })
+    }
+
+    fn text(&mut self, text: Text) {
+        if self.is_inside("script") {
+            self.facts.scripts.push(text.text);
+            return;
+        }
+        if self.is_inside("style") {
+            return;
+        }
+        if self.is_inside("a")
+            && let Some(anchor) = self.facts.anchors.last_mut()
+        {
+            anchor.text.push_str(&text.text);
+            self.anchors_wide |= text.wide;
+        }
+        if self.is_inside("title")
+            && let Some(title) = self.facts.titles.last_mut()
+        {
+            title.push_str(&text.text);
+        }
+        let mut invisible = false;
+        if !is_blank(&text.text)
+            && let Some(why) = self.styles.hidden()
+        {
+            invisible = true;
+            self.facts.font_low_contrast |= why == Hidden::LowContrast;
+            self.facts.font_invalid_color |= why == Hidden::InvalidColor;
+        }
+        if let Some(last) = self.last_piece() {
+            self.compare(&last, &text);
+        }
+        let mut shown = one_blank(&text.text);
+        if !invisible && self.pieces.last().is_some_and(|last| last.whitespace) {
+            shown = shown.strip_prefix(' ').map(str::to_owned).unwrap_or(shown);
+        }
+        self.push(&shown, false, invisible, text.wide);
+    }
+
+    /// Words that are cut by a tag.
+    fn compare(&mut self, last: &Text, text: &Text) {
+        let in_word =
+            |text: &Text, letter: char| !text.is_space(letter) && !letter.is_ascii_punctuation();
+        let is_word = |text: &Text, letter: char| {
+            letter == '_'
+                || if text.wide { letter.is_alphanumeric() } else { letter.is_ascii_alphanumeric() }
+        };
+        let head: Vec<char> = text.text.chars().take(8).collect();
+        let tail: Vec<char> = last.text.chars().rev().take(8).collect();
+        let run = |text: &Text, letters: &[char]| {
+            letters.iter().take(7).take_while(|letter| in_word(text, **letter)).count()
+        };
+        let (head_run, tail_run) = (run(text, &head), run(last, &tail));
+        if head_run > 0 && tail_run > 0 {
+            self.facts.obfuscation += 1;
+        }
+        // A border between letters and others, counted from the tag.
+        let border = |text: &Text, letters: &[char], length: usize| {
+            let inner = length.checked_sub(1).and_then(|at| letters.get(at)).copied();
+            let outer = letters.get(length).copied();
+            inner.is_some_and(|letter| is_word(text, letter))
+                != outer.is_some_and(|letter| is_word(text, letter))
+        };
+        let start = (1..=tail_run).rev().find(|length| border(last, &tail, *length));
+        let end = (1..=head_run).rev().find(|length| border(text, &head, *length));
+        if let (Some(start), Some(end)) = (start, end) {
+            self.backhair.insert((start, end));
+        }
+    }
+
+    fn declaration(&mut self, text: &str) {
+        let doctype = text.get(..9).is_some_and(|head| head.eq_ignore_ascii_case("<!doctype"));
+        if doctype {
+            self.facts.elements += 1;
+            self.facts.tags += 1;
+            self.facts.inside.insert("!doctype".to_owned(), 0);
+        }
+    }
+
+    fn push_uri(&mut self, tag: &str, value: &str) {
+        let value = self.clean_uri(value);
+        if !value.is_empty() {
+            let base = self.base.clone();
+            self.facts.uris.push(HtmlUri { tag: tag.to_owned(), value, base });
+        }
+    }
+
+    fn clean_uri(&mut self, value: &str) -> String {
+        let value = value.trim_matches(|letter: char| letter.is_whitespace());
+        match value.char_indices().nth(URI_MAX) {
+            Some((end, _)) => {
+                self.facts.uri_truncated = true;
+                value.get(..end).unwrap_or_default().to_owned()
+            }
+            None => value.to_owned(),
+        }
+    }
+
+    fn uris(&mut self, tag: &str, attributes: &mut Vec<(String, Text)>) {
+        match tag {
+            "body" | "table" | "tr" | "td" => self.uri_in(tag, attributes, "background"),
+            "a" | "area" | "link" => {
+                mend(attributes, "href");
+                if let Some((_, href)) = attributes.iter_mut().find(|(name, _)| name == "href") {
+                    href.text = href.text.replace('\u{feff}', "");
+                }
+                self.uri_in(tag, attributes, "href");
+                self.uri_in(tag, attributes, "data-saferedirecturl");
+            }
+            "img" | "frame" | "iframe" | "embed" | "script" | "bgsound" => {
+                mend(attributes, "src");
+                self.uri_in(tag, attributes, "src");
+            }
+            "form" => self.uri_in(tag, attributes, "action"),
+            "base" => self.base_uri(attributes),
+            "meta" => {
+                let equivalent = value_of(attributes, "http-equiv").unwrap_or_default();
+                let content = value_of(attributes, "content").unwrap_or_default();
+                if equivalent.to_ascii_lowercase().contains("refresh")
+                    && fits(&REFRESH_ANY, content)
+                {
+                    let replace = |regex: &LazyLock<Option<Regex>>, text: &str| match &**regex {
+                        Some(regex) => regex.replace(text, "").into_owned(),
+                        None => text.to_owned(),
+                    };
+                    let uri = replace(&REFRESH_END, &replace(&REFRESH, content));
+                    self.push_uri(tag, &uri);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn uri_in(&mut self, tag: &str, attributes: &[(String, Text)], name: &str) {
+        if let Some(value) = value_of(attributes, name) {
+            self.push_uri(tag, value);
+        }
+    }
+
+    fn base_uri(&mut self, attributes: &[(String, Text)]) {
+        let href = value_of(attributes, "href").filter(|href| !href.is_empty() && *href != "0");
+        let Some(href) = href else { return };
+        let uri = self.clean_uri(href);
+        self.push_uri("base", &uri);
+        let lower = uri.to_ascii_lowercase();
+        if !["http:", "https:", "ftp:"].iter().any(|scheme| lower.starts_with(scheme)) {
+            return;
+        }
+        let mut uri = without_file(&uri);
+        if !uri.ends_with('/') {
+            uri.push('/');
+        }
+        self.base = Some(uri);
+    }
+
+    fn tests(&mut self, tag: &str, attributes: &[(String, Text)]) {
+        let value = |name: &str| value_of(attributes, name);
+        match tag {
+            "font" => {
+                self.facts.font_face_bad |= value("face").is_some_and(|face| !fits(&FACE, face));
+            }
+            "img" => {
+                if self.is_inside("a")
+                    && let Some(anchor) = self.facts.anchors.last_mut()
+                {
+                    anchor.text.push_str("<img>\n");
+                }
+                if let (Some(width), Some(height)) = (value("width"), value("height")) {
+                    self.facts.image_area += pixels(width, 8.0) * pixels(height, 6.0);
+                }
+            }
+            "form" => {
+                let mailto = |action: &str| action.to_ascii_lowercase().contains("mailto:");
+                self.facts.form_action_mailto |= value("action").is_some_and(mailto);
+            }
+            "object" | "embed" => self.facts.embeds = true,
+            "a" => {
+                let href = value("href").map(str::to_owned).unwrap_or_default();
+                let href = self.clean_uri(&href);
+                self.facts.anchors.push(Anchor { href, text: String::new() });
+            }
+            "title" => self.facts.titles.push(String::new()),
+            "meta" => {
+                let equivalent = value("http-equiv").unwrap_or_default().to_ascii_lowercase();
+                let content = value("content").unwrap_or_default();
+                let found = CHARSET.as_ref().and_then(|regex| regex.captures(content));
+                let name = found.and_then(|found| found.get(1)).map(|name| name.as_str());
+                if let Some(name) = name.filter(|_| equivalent.contains("content-type")) {
+                    match &mut self.facts.charsets {
+                        Some(charsets) => {
+                            charsets.push(' ');
+                            charsets.push_str(name);
+                        }
+                        None => self.facts.charsets = Some(name.to_owned()),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(mut self) -> Page {
+        self.facts.min_size = self.styles.min_size;
+        self.facts.max_size = self.styles.max_size;
+        self.facts.backhair = u32::try_from(self.backhair.len()).unwrap_or(u32::MAX);
+        let mut page = Page { facts: self.facts, ..Page::default() };
+        let mut start = 0;
+        for piece in &self.pieces {
+            let text = self.text.get(start..piece.end).unwrap_or_default();
+            let shown = if piece.invisible { &mut page.invisible } else { &mut page.visible };
+            shown.text.push_str(text);
+            shown.wide |= piece.wide;
+            page.text.wide |= piece.wide;
+            start = piece.end;
+        }
+        page.text.text = self.text;
+        page
+    }
+}
+
+/// True if the last piece holds nothing.
+fn is_empty(pieces: &[Piece]) -> bool {
+    let before = pieces.len().checked_sub(2).and_then(|place| pieces.get(place));
+    pieces.last().is_none_or(|last| last.end == before.map_or(0, |piece| piece.end))
+}
+
+fn value_of<'a>(attributes: &'a [(String, Text)], name: &str) -> Option<&'a str> {
+    attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value.text.as_str())
+}
+
+/// Takes `foo/href` for `href`.
+fn mend(attributes: &mut Vec<(String, Text)>, name: &str) {
+    let word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let bad = |other: &str| {
+        other.match_indices('/').any(|(at, _)| {
+            let before = other.get(..at).unwrap_or_default();
+            let behind = other.get(at + 1..).unwrap_or_default();
+            before.chars().next_back().is_some_and(word) && behind.starts_with(name)
+        })
+    };
+    if let Some(place) = attributes.iter().position(|(other, _)| bad(other)) {
+        let (_, value) = attributes.remove(place);
+        attributes.retain(|(other, _)| other != name);
+        attributes.push((name.to_owned(), value));
+    }
+}
+
+/// Blanks, and no-break spaces in UTF-8 that was not decoded.
+fn is_blank(text: &str) -> bool {
+    let space = |letter: char| letter.is_ascii() && letter.is_whitespace();
+    text.replace("\u{c2}\u{a0}", "").chars().all(space)
+}
+
+/// Runs of white space of ASCII as one blank.
+fn one_blank(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    let mut blank = false;
+    while let Some(letter) = letters.next() {
+        let is_blank = letter.is_ascii() && letter.is_whitespace();
+        if is_blank && blank {
+            continue;
+        }
+        blank = is_blank;
+        if letter == '\u{c2}' && letters.peek() == Some(&'\u{a0}') {
+            letters.next();
+            out.push(' ');
+        } else {
+            out.push(if is_blank { ' ' } else { letter });
+        }
+    }
+    out
+}
+
+/// A base without the file at its end: `http://host/dir/index.html`.
+fn without_file(uri: &str) -> String {
+    static FILE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?i)^([a-z]+:/{0,2}[^/]+/.*?)[^/.]+\.[^/.]{2,4}\n?$").ok());
+    match &*FILE {
+        Some(regex) => regex.replace(uri, "$1").into_owned(),
+        None => uri.to_owned(),
+    }
+}
+
+/// A length in pixels; percents of a screen of old, 200 for what is none.
+fn pixels(text: &str, percent: f64) -> f64 {
+    let (digits, factor) = match text.strip_suffix('%') {
+        Some(digits) => (digits, percent),
+        None => (text, 1.0),
+    };
+    let valid = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    let number: f64 = if valid { digits.parse().unwrap_or(0.0) } else { 0.0 };
+    if number > 0.0 { number * factor } else { 200.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(text: &str) -> Page {
+        render(&Text { text: text.to_owned(), wide: !text.is_ascii() })
+    }
+
+    #[test]
+    fn tags_become_white_space() {
+        for (html, want) in [
+            ("a <br> b", "a\nb"),
+            ("a<p>b</p>c", "a\n\nb\n\nc"),
+            ("a<td>b</td> c", "a b c"),
+            ("a  \n b<b> c</b>", "a b c"),
+            ("a&nbsp;&nbsp;b<br/>c", "a b\nc"),
+            ("a<style>x</style>b<script>y</script>c<!-- z -->d", "abcd"),
+            ("<title>t</title>a", "\n\nt\n\na"),
+            ("a &lt;b&gt; &eacute;", "a <b> \u{e9}"),
+        ] {
+            assert_eq!(page(html).text.text, want, "{html}");
+        }
+    }
+
+    #[test]
+    fn hidden_text_is_told_from_seen_text() {
+        let page = page("a<font color=white>b</font>c<p style='display:none'>d</p>");
+        assert_eq!(page.visible.text, "ac\n\n\n\n");
+        assert_eq!(page.invisible.text, "bd");
+        assert!(page.facts.font_low_contrast);
+    }
+
+    #[test]
+    fn tags_are_counted() {
+        let facts = page("<html><foo>a</b></b><a href=' x '>y<img width=10 height=50%></a>").facts;
+        assert_eq!((facts.tags, facts.elements, facts.closed_extra), (7, 6, 2));
+        assert_eq!((facts.tags_seen, facts.elements_seen), (5, 4));
+        assert_eq!(facts.inside.get("html"), Some(&1));
+        assert_eq!(facts.inside.get("a"), Some(&0));
+        assert_eq!(facts.image_area, 3_000.0);
+        assert_eq!(facts.anchors, [Anchor { href: "x".to_owned(), text: "y<img>\n".to_owned() }]);
+        assert_eq!(facts.uris.len(), 1);
+    }
+
+    #[test]
+    fn addresses_stand_in_many_tags() {
+        let page = page(
+            "<base href='http://h/d/i.html'><a x/href=a><img src=b><body background=c><form action=d>\
+             <meta http-equiv=refresh content='5; URL=e; x'><iframe src=f></iframe>",
+        );
+        let uris: Vec<(&str, &str)> =
+            page.facts.uris.iter().map(|uri| (uri.tag.as_str(), uri.value.as_str())).collect();
+        let want = [
+            ("base", "http://h/d/i.html"),
+            ("a", "a"),
+            ("img", "b"),
+            ("body", "c"),
+            ("form", "d"),
+            ("meta", "e"),
+            ("iframe", "f"),
+        ];
+        assert_eq!(uris, want);
+        assert_eq!(page.facts.uris[1].base.as_deref(), Some("http://h/d/"));
+    }
+
+    #[test]
+    fn words_cut_by_tags_are_counted() {
+        let facts = page("Vi<b>ag</b>ra x <i>y</i>").facts;
+        assert_eq!((facts.obfuscation, facts.backhair), (2, 2));
+    }
+
+    #[test]
+    fn the_known_tags_are_sorted() {
+        assert!(ELEMENTS.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_makes_it_fail(
+            text in "(<|>|</|/>|p|td|font|style| color=|white|[\"' \n]|a href=|&nbsp;|x|é|_|%){0,60}"
+        ) {
+            let page = page(&text);
+            prop_assert!(page.visible.text.len() + page.invisible.text.len() == page.text.text.len());
+        }
+    }
+}

@@ -1,0 +1,635 @@
+//! Cuts a page into texts, tags and comments, at the very places where the parser that SpamAssassin uses cuts it.
+//! Rules count pieces and tags, so that a better reading of HTML would be a worse one here.
+//!
+//! All searches that find nothing are remembered: what opens and never closes is looked for once.
+
+use super::entities::decode;
+use crate::filters::spam::text::perl::Text;
+
+/// What stands in a page, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Event {
+    /// Text, character references read.
+    Text(Text),
+    /// A tag in lower case with its attributes; of two of one name the first counts.
+    Start(String, Vec<(String, Text)>),
+    /// A closing tag in lower case.
+    End(String),
+    /// `<!doctype …>` and `<!entity …>`, whole.
+    Declaration(String),
+    /// A comment, whole.
+    Comment(String),
+}
+
+/// Elements whose content is text up to their own closing tag; in the first group no references are read.
+const RAW: [&str; 5] = ["script", "style", "xmp", "iframe", "plaintext"];
+const REFERENCES_ONLY: [&str; 2] = ["title", "textarea"];
+
+/// Marked sections in one another that are followed.
+const SECTIONS_MAX: usize = 50;
+
+/// A marked section, `<![…[ … ]]>`; of those that are open the highest one rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    None,
+    Include,
+    ReferencesOnly,
+    Raw,
+    Ignore,
+}
+
+/// How a piece of markup went.
+enum Step {
+    /// It ends here.
+    To(usize),
+    /// More octets are needed.
+    Unfinished,
+    /// It is no markup.
+    Not,
+}
+
+/// The cutter. Give it the page, ask whether `style` or `script` is open, and finish.
+pub(super) struct Tokens<'p> {
+    page: &'p [u8],
+    text: &'p str,
+    wide: bool,
+    /// What comes out.
+    events: Vec<Event>,
+    at: usize,
+    literal: Option<&'static str>,
+    /// No closing tag of that element stands behind this place.
+    unclosed: Vec<(&'static str, usize)>,
+    raw: bool,
+    sections: Vec<Section>,
+    pending_end: Option<&'static str>,
+    any_end_of_comment: bool,
+}
+
+impl<'p> Tokens<'p> {
+    pub(super) fn new(text: &'p str, wide: bool) -> Self {
+        Self {
+            page: text.as_bytes(),
+            text,
+            wide,
+            events: Vec::new(),
+            at: 0,
+            literal: None,
+            unclosed: Vec::new(),
+            raw: false,
+            sections: Vec::new(),
+            pending_end: None,
+            any_end_of_comment: false,
+        }
+    }
+
+    /// All events of the page.
+    pub(super) fn read(mut self) -> Vec<Event> {
+        self.run();
+        // What is open at the end of the page is closed, so that the rest is not shown as text.
+        if let Some(name @ ("style" | "script")) = self.literal {
+            let rest = self.slice(self.at, self.page.len());
+            if !rest.is_empty() {
+                self.text_event(self.at, self.page.len());
+            }
+            self.end_event(name.to_owned());
+            self.at = self.page.len();
+            self.literal = None;
+        }
+        self.finish();
+        self.events
+    }
+
+    fn slice(&self, start: usize, end: usize) -> &'p str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    fn octet(&self, at: usize) -> u8 {
+        self.page.get(at).copied().unwrap_or(0)
+    }
+
+    fn find(&self, octet: u8, from: usize) -> Option<usize> {
+        memchr::memchr(octet, self.page.get(from..).unwrap_or_default()).map(|at| from + at)
+    }
+
+    fn skip_spaces(&self, from: usize) -> usize {
+        self.skip(from, is_space)
+    }
+
+    fn skip(&self, from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        let rest = self.page.get(from..).unwrap_or_default();
+        from + rest.iter().position(|octet| !belongs(*octet)).unwrap_or(rest.len())
+    }
+
+    fn section(&self) -> Section {
+        self.sections.iter().copied().max().unwrap_or(Section::None)
+    }
+
+    fn report(&mut self, event: Event) {
+        if !matches!(event, Event::Text(_) | Event::Comment(_))
+            && let Some(name) = self.pending_end.take()
+        {
+            self.report(Event::End(name.to_owned()));
+        }
+        if self.section() != Section::Ignore {
+            self.events.push(event);
+        }
+    }
+
+    fn text_event(&mut self, start: usize, end: usize) {
+        let piece = self.slice(start, end);
+        let text = if self.raw {
+            Text { text: piece.to_owned(), wide: self.wide }
+        } else {
+            decode(piece, self.wide, true)
+        };
+        self.report(Event::Text(text));
+    }
+
+    fn end_event(&mut self, name: String) {
+        self.report(Event::End(name));
+    }
+
+    fn comment_event(&mut self, start: usize, end: usize) {
+        self.report(Event::Comment(self.slice(start, end).to_owned()));
+    }
+
+    /// Reads on until the page ends or what stands there is not finished.
+    fn run(&mut self) {
+        let end = self.page.len();
+        loop {
+            if self.literal.is_some() && !self.run_literal() {
+                return;
+            }
+            if matches!(self.section(), Section::Raw | Section::ReferencesOnly) {
+                if !self.run_section() {
+                    return;
+                }
+                continue;
+            }
+            let mut from = self.at;
+            if self.octet(from) != b'<' {
+                from = self.text_end(from);
+                if self.octet(from) != b'<' {
+                    self.tail();
+                    return;
+                }
+                if from > self.at {
+                    self.text_event(self.at, from);
+                }
+                self.at = from;
+            }
+            if end - from < 3 {
+                return;
+            }
+            match self.markup(self.at) {
+                Step::To(behind) => self.at = behind,
+                Step::Unfinished => return,
+                // A `<` that begins no tag belongs to the text behind it.
+                Step::Not => {
+                    let from = self.text_end(self.at + 1);
+                    if self.octet(from) != b'<' {
+                        self.tail();
+                        return;
+                    }
+                    self.text_event(self.at, from);
+                    self.at = from;
+                }
+            }
+        }
+    }
+
+    /// Where a text ends: at a `<` or at the end of the page. Ends of marked sections are taken out on the way.
+    fn text_end(&mut self, from: usize) -> usize {
+        let next = self.find(b'<', from).unwrap_or(self.page.len());
+        let mut from = from;
+        while !self.sections.is_empty() {
+            let window = self.page.get(from..next).unwrap_or_default();
+            let Some(place) = memchr::memmem::find(window, b"]]>") else { break };
+            self.text_event(self.at, from + place);
+            self.close_section();
+            from += place + 3;
+            self.at = from;
+        }
+        next
+    }
+
+    fn close_section(&mut self) {
+        self.sections.pop();
+        self.raw = self.section() == Section::Raw;
+    }
+
+    /// Text at the end of the page: its last word may not be complete, and comes as a text of its own.
+    fn tail(&mut self) {
+        let start = self.at;
+        let rest = self.page.get(start..).unwrap_or_default();
+        let mut length = rest.len();
+        if !rest.last().is_some_and(|octet| is_space(*octet)) {
+            length = rest.iter().rposition(|octet| is_space(*octet)).map_or(0, |at| at + 1);
+        }
+        let rest = rest.get(..length).unwrap_or_default();
+        let length = rest.iter().rposition(|octet| !is_space(*octet)).map_or(0, |at| at + 1);
+        if length > 0 {
+            self.text_event(start, start + length);
+        }
+        self.at = start + length;
+    }
+
+    /// The content of a script and its like; false if it is not closed.
+    fn run_literal(&mut self) -> bool {
+        let Some(name) = self.literal else { return true };
+        let known = self.unclosed.iter().any(|(other, from)| *other == name && *from <= self.at);
+        let mut from = self.at;
+        while !known && let Some(open) = self.find(b'<', from) {
+            from = open + 1;
+            let tag = self.page.get(open + 2..open + 2 + name.len()).unwrap_or_default();
+            if self.octet(open + 1) != b'/'
+                || !tag.eq_ignore_ascii_case(name.as_bytes())
+                || name == "plaintext"
+            {
+                continue;
+            }
+            let close = self.skip_spaces(open + 2 + name.len());
+            if self.octet(close) == b'>' {
+                if open > self.at {
+                    self.text_event(self.at, open);
+                }
+                self.end_event(name.to_owned());
+                self.literal = None;
+                self.raw = false;
+                self.at = close + 1;
+                return true;
+            }
+        }
+        if !known {
+            self.unclosed.push((name, self.at));
+        }
+        false
+    }
+
+    /// The content of a marked section that holds no tags; false if it is not closed.
+    fn run_section(&mut self) -> bool {
+        let rest = self.page.get(self.at..).unwrap_or_default();
+        let Some(place) = memchr::memmem::find(rest, b"]]>") else { return false };
+        if place > 0 {
+            self.text_event(self.at, self.at + place);
+        }
+        self.close_section();
+        self.at += place + 3;
+        true
+    }
+
+    fn markup(&mut self, at: usize) -> Step {
+        match self.octet(at + 1) {
+            b'/' => self.end_tag(at),
+            b'!' => self.declaration(at),
+            b'?' => self.find(b'>', at + 2).map_or(Step::Unfinished, |close| Step::To(close + 1)),
+            octet if is_name_first(octet) => self.start_tag(at),
+            _ => Step::Not,
+        }
+    }
+
+    fn start_tag(&mut self, at: usize) -> Step {
+        let end = self.page.len();
+        let name_end = self.skip(at + 2, |octet| !is_space(octet) && octet != b'>');
+        let name = self.slice(at + 1, name_end).to_ascii_lowercase();
+        let mut place = self.skip_spaces(name_end);
+        let mut attributes: Vec<(String, Text)> = Vec::new();
+        let mut names = std::collections::HashSet::new();
+        while place < end && self.octet(place) != b'>' {
+            let start = place;
+            place = self.skip(place + 1, |o| !is_space(o) && o != b'=' && o != b'>');
+            let attribute = self.slice(start, place);
+            place = self.skip_spaces(place);
+            let mut value = Text { text: attribute.to_owned(), wide: self.wide };
+            if place < end && self.octet(place) == b'=' {
+                place = self.skip_spaces(place + 1);
+                let (from, to) = match self.octet(place) {
+                    _ if place >= end => return Step::Unfinished,
+                    quote @ (b'"' | b'\'') => {
+                        let Some(close) = self.find(quote, place + 1) else {
+                            return Step::Unfinished;
+                        };
+                        let inside = (place + 1, close);
+                        place = close + 1;
+                        inside
+                    }
+                    _ => {
+                        let from = place;
+                        place = self.skip(place, |octet| !is_space(octet) && octet != b'>');
+                        (from, place)
+                    }
+                };
+                value = decode(self.slice(from, to), self.wide, false);
+                place = self.skip_spaces(place);
+            }
+            let attribute = attribute.to_ascii_lowercase();
+            if names.insert(attribute.clone()) {
+                attributes.push((attribute, value));
+            }
+        }
+        if place >= end {
+            return Step::Unfinished;
+        }
+        self.report(Event::Start(name.clone(), attributes));
+        let same = |known: &&&'static str| **known == name;
+        if let Some(known) = RAW.iter().find(same) {
+            self.literal = Some(known);
+            self.raw = true;
+        } else if let Some(known) = REFERENCES_ONLY.iter().find(same) {
+            self.literal = Some(known);
+            self.raw = false;
+        }
+        Step::To(place + 1)
+    }
+
+    fn end_tag(&mut self, at: usize) -> Step {
+        let start = at + 2;
+        let name_end = self.skip(start, |octet| !is_space(octet) && octet != b'>');
+        let Some(close) = self.skip_quotes(name_end) else { return Step::Unfinished };
+        if name_end > start {
+            self.end_event(self.slice(start, name_end).to_ascii_lowercase());
+        } else {
+            self.comment_event(at, close + 1);
+        }
+        Step::To(close + 1)
+    }
+
+    /// The next `>` outside of quotes that begin behind a blank or a `=`.
+    fn skip_quotes(&self, from: usize) -> Option<usize> {
+        let mut quote = None;
+        let mut before = b' ';
+        for (place, octet) in self.page.get(from..)?.iter().enumerate() {
+            match octet {
+                b'>' if quote.is_none() => return Some(from + place),
+                b'"' | b'\'' if quote == Some(*octet) => quote = None,
+                b'"' | b'\'' if quote.is_none() && matches!(before, b' ' | b'=') => {
+                    quote = Some(*octet);
+                }
+                _ => {}
+            }
+            before = *octet;
+        }
+        None
+    }
+
+    fn declaration(&mut self, at: usize) -> Step {
+        let end = self.page.len();
+        match self.octet(at + 2) {
+            b'-' if at + 3 >= end => return Step::Unfinished,
+            b'-' if self.octet(at + 3) == b'-' => return self.comment(at),
+            b'-' => {}
+            b'[' => match self.marked_section(at) {
+                Step::Not => {}
+                step => return step,
+            },
+            b'>' => {
+                self.comment_event(at, at + 3);
+                return Step::To(at + 3);
+            }
+            octet if octet.is_ascii_alphabetic() => match self.doctype(at) {
+                Step::Not => {}
+                step => return step,
+            },
+            _ => {}
+        }
+        // Whatever else it is, it is read as a comment.
+        let Some(close) = self.find(b'>', at + 2) else { return Step::Unfinished };
+        self.comment_event(at, close + 1);
+        Step::To(close + 1)
+    }
+
+    fn comment(&mut self, at: usize) -> Step {
+        let mut from = at + 4;
+        if self.any_end_of_comment {
+            let Some(close) = self.find(b'>', from) else { return Step::Unfinished };
+            self.comment_event(at, close + 1);
+            return Step::To(close + 1);
+        }
+        while let Some(dash) = self.find(b'-', from) {
+            from = dash + 1;
+            if self.octet(from) == b'-' {
+                let close = self.skip_spaces(from + 1);
+                if self.octet(close) == b'>' {
+                    self.comment_event(at, close + 1);
+                    return Step::To(close + 1);
+                }
+            }
+        }
+        Step::Unfinished
+    }
+
+    fn marked_section(&mut self, at: usize) -> Step {
+        let end = self.page.len();
+        let mut kind = None;
+        let mut place = self.skip_spaces(at + 3);
+        loop {
+            if is_name_first(self.octet(place)) {
+                let name_end = self.skip(place + 1, is_name_char);
+                let name = self.slice(place, name_end).to_ascii_lowercase();
+                let section = match name.as_str() {
+                    "include" => Section::Include,
+                    "rcdata" => Section::ReferencesOnly,
+                    "cdata" => Section::Raw,
+                    "ignore" => Section::Ignore,
+                    _ => Section::None,
+                };
+                kind = kind.max(Some(section));
+                place = self.skip_spaces(name_end);
+                if place >= end {
+                    return Step::Unfinished;
+                }
+                continue;
+            }
+            if self.octet(place) != b'-' {
+                break;
+            }
+            if self.octet(place + 1) != b'-' {
+                return Step::Not;
+            }
+            let rest = self.page.get(place + 2..).unwrap_or_default();
+            let Some(close) = memchr::memmem::find(rest, b"--") else { return Step::Unfinished };
+            place = self.skip_spaces(place + 2 + close + 2);
+        }
+        if self.octet(place) != b'[' {
+            return Step::Not;
+        }
+        if self.sections.len() < SECTIONS_MAX {
+            self.sections.push(kind.unwrap_or(Section::Include));
+        }
+        self.raw = self.section() == Section::Raw;
+        Step::To(place + 1)
+    }
+
+    fn doctype(&mut self, at: usize) -> Step {
+        let end = self.page.len();
+        let name_end = self.skip(at + 3, is_name_char);
+        if name_end >= end {
+            return Step::Unfinished;
+        }
+        let name = self.slice(at + 2, name_end);
+        if !name.eq_ignore_ascii_case("doctype") && !name.eq_ignore_ascii_case("entity") {
+            return Step::Not;
+        }
+        let mut place = name_end;
+        loop {
+            place = self.skip_spaces(place);
+            if place >= end {
+                return Step::Unfinished;
+            }
+            match self.octet(place) {
+                b'>' => break,
+                quote @ (b'"' | b'\'') => {
+                    let Some(close) = self.find(quote, place + 1) else { return Step::Unfinished };
+                    place = close + 1;
+                }
+                b'-' if place + 1 >= end => return Step::Unfinished,
+                b'-' if self.octet(place + 1) != b'-' => return Step::Not,
+                b'-' => {
+                    let rest = self.page.get(place + 2..).unwrap_or_default();
+                    let Some(close) = memchr::memmem::find(rest, b"--") else {
+                        return Step::Unfinished;
+                    };
+                    place = place + 2 + close + 2;
+                }
+                _ => place = self.skip(place + 1, |octet| !is_space(octet) && octet != b'>'),
+            }
+        }
+        self.report(Event::Declaration(self.slice(at, place + 1).to_owned()));
+        Step::To(place + 1)
+    }
+
+    /// The end of the page has come: what was not finished is read as well as can be.
+    fn finish(&mut self) {
+        let end = self.page.len();
+        while self.at < end {
+            if let Some(name) = self.literal {
+                match name {
+                    "plaintext" | "xmp" | "iframe" | "textarea" => break,
+                    "script" | "style" => self.end_event(name.to_owned()),
+                    _ => self.pending_end = Some(name),
+                }
+                self.literal = None;
+                self.run();
+                continue;
+            }
+            if self.octet(self.at) == b'<' && !self.any_end_of_comment {
+                self.any_end_of_comment = true;
+                self.run();
+                continue;
+            }
+            let next = self.octet(self.at + 1);
+            if self.octet(self.at) == b'<'
+                && (self.at + 1 == end || is_name_first(next) || matches!(next, b'/' | b'!' | b'?'))
+            {
+                self.comment_event(self.at, end);
+                self.at = end;
+            }
+            break;
+        }
+        if self.at < end {
+            self.text_event(self.at, end);
+            self.at = end;
+        }
+        if let Some(name) = self.pending_end.take() {
+            self.end_event(name.to_owned());
+        }
+    }
+}
+
+fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b'\x0b')
+}
+
+fn is_name_first(octet: u8) -> bool {
+    octet.is_ascii_alphabetic() || matches!(octet, b'_' | b':')
+}
+
+fn is_name_char(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b':' | b'.' | b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Events as one line: `S:tag(name=value)`, `E:tag`, `T<text>`, `C<comment>`, `D<declaration>`.
+    fn cut(page: &str) -> String {
+        let mut out = Vec::new();
+        for event in Tokens::new(page, false).read() {
+            out.push(match event {
+                Event::Text(text) => format!("T<{}>", text.text),
+                Event::Start(tag, attributes) => {
+                    let pairs: Vec<String> =
+                        attributes.iter().map(|(n, v)| format!("{n}={}", v.text)).collect();
+                    format!("S:{tag}({})", pairs.join(","))
+                }
+                Event::End(tag) => format!("E:{tag}"),
+                Event::Declaration(text) => format!("D<{text}>"),
+                Event::Comment(text) => format!("C<{text}>"),
+            });
+        }
+        out.join(" ")
+    }
+
+    #[test]
+    fn pages_are_cut_where_the_model_cuts_them() {
+        for (page, want) in [
+            ("<script>\"</script>\"x</script>y", "S:script() T<\"> E:script T<\"x> E:script T<y>"),
+            ("<_foo>x<:a>y<1>z", "S:_foo() T<x> S::a() T<y> T<<1>z>"),
+            ("<a href>x</A>", "S:a(href=href) T<x> E:a"),
+            ("<img width height=>", "S:img(width=width,height=)"),
+            ("<a HREF=\"x\" href=y>", "S:a(href=x)"),
+            ("a < b <c> d", "T<a > T<< b > S:c() T< d>"),
+            ("x <!-- a -- > y <!-- z", "T<x > C<<!-- a -- >> T< y > C<<!-- z>"),
+            ("<!DOCTYPE html><!foo>bar<!>", "D<<!DOCTYPE html>> C<<!foo>> T<bar> C<<!>>"),
+            ("<![CDATA[ <b>&lt; ]]>y<![if !mso]>q", "T< <b>&lt; > T<y> C<<![if !mso]>> T<q>"),
+            ("<![ignore[ a<b> ]]>c", "T<c>"),
+            ("foo bar &am", "T<foo bar> T< &am>"),
+            ("foo <b", "T<foo > C<<b>"),
+            ("<title>a<b>c</title>d", "S:title() T<a<b>c> E:title T<d>"),
+            ("<title>abc", "S:title() T<abc> E:title"),
+            ("<textarea><b>x", "S:textarea() T<<b>x>"),
+            ("<style>abc", "S:style() T<abc> E:style"),
+            ("<title>x<style>y z", "S:title() T<x> E:title S:style() E:style T<y> T< z>"),
+            ("</ foo>x</>y</1>", "C<</ foo>> T<x> C<</>> T<y> E:1"),
+            ("<?php a > b ?>", "T< b> T< ?>>"),
+            ("<br\n/>x", "S:br(/=/) T<x>"),
+            ("<p x=\"a>b\">y", "S:p(x=a>b) T<y>"),
+            ("<p x=\"ab>y <b>z</b>", "C<<p x=\"ab>y <b>z</b>>"),
+            ("<iframe src=x>foo<b>", "S:iframe(src=x) T<foo<b>>"),
+            ("<plaintext>a</plaintext>b", "S:plaintext() T<a</plaintext>b>"),
+            ("<xmp><b>x</xmp>y", "S:xmp() T<<b>x> E:xmp T<y>"),
+            ("<!--->x-->y<!---->z", "C<<!--->x-->> T<y> C<<!---->> T<z>"),
+            ("a<!b", "T<a> C<<!b>"),
+            ("<a b=\"c\"d=e =x>", "S:a(b=c,d=e,=x==x)"),
+            ("foo  ", "T<foo> T<  >"),
+            ("<", "C<<>"),
+            ("", ""),
+        ] {
+            assert_eq!(cut(page), want, "{page}");
+        }
+    }
+
+    #[test]
+    fn what_never_closes_is_looked_for_once() {
+        for opening in
+            ["<title>", "<![a[", "<!--", "<a \"", "<textarea>", "<![a[]]>x]]", "<", "]]>"]
+        {
+            let page = opening.repeat(100_000);
+            let begin = std::time::Instant::now();
+            let _ = Tokens::new(&page, true).read();
+            assert!(begin.elapsed().as_secs() < 10, "{opening}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_makes_it_fail(
+            page in "(</?|/?>|[ab]|style|title|textarea|!--|--|<!\\[|cdata|\\[|\\]\\]>|=|[\"' \n]|&lt|é|!doctype ){0,40}"
+        ) {
+            let _ = Tokens::new(&page, true).read();
+        }
+    }
+}
