@@ -7,8 +7,8 @@ use crate::filters::Mail;
 
 use super::Engine;
 use super::evals::Cells;
-use super::relays::Relays;
 use super::evals::mime::MimeFacts;
+use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};

@@ -11,13 +11,13 @@ mod forged;
 mod freemail;
 mod from_name;
 mod header;
+mod html;
 mod lists;
 mod locale;
+pub(in crate::filters::spam) mod mime;
 mod relay;
 mod uri;
 mod uri_detail;
-mod html;
-pub(in crate::filters::spam) mod mime;
 
 use std::fmt;
 
