@@ -7,7 +7,9 @@ use crate::filters::Mail;
 
 use super::Engine;
 use super::bayes::{self, Inputs, Opinion, Owner, Words};
+use super::evals::Cells;
 use super::evals::LureFacts;
+use super::evals::mime::MimeFacts;
 use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
@@ -26,10 +28,12 @@ pub(super) struct View<'v> {
     invisible: OnceCell<Segments>,
     raw_body: OnceCell<Segments>,
     relays: OnceCell<Relays>,
+    pub(super) cells: Cells,
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
     opinion: OnceCell<Result<Option<Opinion>, String>>,
     lures: LureFacts,
+    mime: OnceCell<MimeFacts>,
 }
 
 impl<'v> View<'v> {
@@ -45,10 +49,12 @@ impl<'v> View<'v> {
             invisible: OnceCell::new(),
             raw_body: OnceCell::new(),
             relays: OnceCell::new(),
+            cells: Cells::default(),
             pages: OnceCell::new(),
             links: OnceCell::new(),
             opinion: OnceCell::new(),
             lures: LureFacts::default(),
+            mime: OnceCell::new(),
         }
     }
 
@@ -72,7 +78,8 @@ impl<'v> View<'v> {
     fn header_and_body(&self) -> &(Header, usize) {
         self.header.get_or_init(|| {
             let octets = self.octets();
-            let (header, body) = Header::read(octets);
+            let (mut header, body) = Header::read(octets);
+            header.forget_marks();
             (header, octets.len() - body.len())
         })
     }
@@ -90,6 +97,11 @@ impl<'v> View<'v> {
     /// What the tags of HTML parts tell, one for each part that is HTML and not empty.
     pub(super) fn html(&self) -> impl Iterator<Item = &Html> {
         self.parts().leaves().filter_map(|part| part.rendered()?.html.as_ref())
+    }
+
+    /// What the parts and their octets tell.
+    pub(super) fn mime(&self) -> &MimeFacts {
+        self.mime.get_or_init(|| MimeFacts::of(self))
     }
 
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.

@@ -186,7 +186,7 @@ fn offset(text: &[u8]) -> i64 {
 }
 
 /// What the header says about time, in seconds since 1970.
-struct Times {
+pub(super) struct Times {
     /// `Resent-Date`, else `Date`.
     written: Option<i64>,
     /// Of the Received fields, newest first.
@@ -259,6 +259,10 @@ impl Times {
     }
 }
 
+fn times<'v>(view: &'v View<'_>) -> &'v Times {
+    view.cells.times.get_or_init(|| Times::read(view))
+}
+
 /// The values of all fields of that name.
 fn lines(view: &View<'_>, name: &str) -> Vec<Vec<u8>> {
     let text = Selector::parse(name).ok().and_then(|selector| selector.text(view));
@@ -293,7 +297,7 @@ fn float(seconds: i64) -> f64 {
 fn shifted(arguments: &Arguments) -> Result<Call, String> {
     let (least, below) = (limit(arguments, 0)?, limit(arguments, 1)?);
     Ok(Call::new(move |view| {
-        let difference = Times::read(view).difference();
+        let difference = times(view).difference();
         let hours = float(difference) / 3_600.0;
         within(hours, least, below).then(|| format!("the date differs by {hours:.1} hours"))
     }))
@@ -302,7 +306,7 @@ fn shifted(arguments: &Arguments) -> Result<Call, String> {
 fn within_months(arguments: &Arguments) -> Result<Call, String> {
     let (least, below) = (limit(arguments, 0)?, limit(arguments, 1)?);
     Ok(Call::new(move |view| {
-        let age = float(view.mail.received.as_second() - Times::read(view).came());
+        let age = float(view.mail.received.as_second() - times(view).came());
         within(age * 12.0 / YEAR, least, below)
     }))
 }

@@ -1,9 +1,22 @@
 //! Header fields as functions of rules ask for them.
 
+use std::cell::OnceCell;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::filters::spam::text::Selector;
 use crate::filters::spam::view::View;
+
+use super::date::Times;
+use super::forged::Hotmail;
+
+/// What several functions ask of the header of one mail, made once.
+#[derive(Default)]
+pub(in crate::filters::spam) struct Cells {
+    pub(super) times: OnceCell<Times>,
+    pub(super) hotmail: OnceCell<Hotmail>,
+    pub(super) senders: OnceCell<Vec<Vec<u8>>>,
+}
 
 /// The text that a rule `header X NAME =~` sees; `None` if there is no such field.
 pub(super) fn present(view: &View<'_>, name: &str) -> Option<Vec<u8>> {

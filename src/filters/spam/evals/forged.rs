@@ -145,7 +145,7 @@ fn aol(view: &View<'_>) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hotmail {
+pub(super) enum Hotmail {
     Fine,
     /// The HELO says Hotmail, the rest does not.
     Forged,
@@ -154,6 +154,10 @@ enum Hotmail {
 }
 
 fn hotmail(view: &View<'_>) -> Hotmail {
+    *view.cells.hotmail.get_or_init(|| hotmail_of(view))
+}
+
+fn hotmail_of(view: &View<'_>) -> Hotmail {
     let patterns = &*PATTERNS;
     let received = fields::one_line(view, "Received");
     let [from_hotmail @ .., pickup] = &patterns.hotmail;

@@ -14,9 +14,11 @@ mod forged;
 mod freemail;
 mod from_name;
 mod header;
+mod html;
 mod lists;
 mod locale;
 mod lures;
+pub(in crate::filters::spam) mod mime;
 mod relay;
 mod standing;
 mod uri;
@@ -32,6 +34,7 @@ use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use fields::Cells;
 pub(in crate::filters::spam) use lures::Facts as LureFacts;
 pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
@@ -96,6 +99,8 @@ const FAMILIES: &[&[&[Function]]] = &[
         forged::FUNCTIONS,
         freemail::FUNCTIONS,
         from_name::FUNCTIONS,
+        html::FUNCTIONS,
+        mime::FUNCTIONS,
         header::FUNCTIONS,
         locale::FUNCTIONS,
         lures::FUNCTIONS,

@@ -222,7 +222,7 @@ const GENERAL_ROWS: &[Row] = &[
     ("", "localhost (localhost [[UNIX: localhost]]) by ", Then::Ignored),
     (" with Novell_GroupWise", "{no dot} by {w} with Novell_GroupWise", Then::Ignored),
     (" with qmail-scanner", "{w} by {w} ({hundred}) with qmail-scanner", Then::Scanner),
-    ("([unix socket])", "{w} ([unix socket]) by {w} (Cyrus v{..}) with LMTPA", Then::Ignored),
+    ("([unix socket])", "{w} ([unix socket]) by {w} (Cyrus v{n?}.{n?}.{n?}) with LMTPA", Then::Ignored),
     ("", "{w} by {w} {with|via|for|(}", Then::Ignored),
     ("", "{w} {with|via|for} {w} by{border}", Then::Ignored),
     ("", "{w} (unverified) by{border}", Then::Ignored),

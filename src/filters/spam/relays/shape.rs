@@ -10,7 +10,7 @@
 //! | `..` `...` | anything, as little or as much as fits |
 //! | `in` | anything but `)` |
 //! | `sub` | words like `helo=x ident=y` |
-//! | `n` | digits |
+//! | `n` | digits; `n?`: or none |
 //! | `[` `]` | a bracket that may be missing |
 //! | `a\|b` | one of these texts |
 //! | `(` `)` | begin and end of what may be missing |
@@ -20,7 +20,12 @@ use regex::bytes::{Regex, RegexBuilder};
 
 const IP: &str = "(?i:ipv6:)?[0-9A-Fa-f:.]+";
 const FOUR: &str = r"\d{1,3}(?:\.\d{1,3}){3}";
-const LOCALHOST: &str = r"(?i:localhost(?:\.localdomain)?|127\.0\.0\.1|(?:ipv6:)?(?:(?:0{1,4}:){7}0{0,3}1|(?:0{1,4}:){0,6}:(?:0{1,4}:){0,6}0{0,3}1|(?:0{1,4}:){0,5}:{1,2}(?:0{1,4}:){0,4}ffff:127\.0\.0\.1))";
+/// As a name, as an IPv4 address, as an IPv6 address, and as the one in the other.
+const LOCALHOST: &str = concat!(
+    r"(?i:localhost(?:\.localdomain)?|127\.0\.0\.1",
+    r"|(?:ipv6:)?(?:(?:0{1,4}:){7}|(?:0{1,4}(?::0{1,4}){0,6})?::(?:0{1,4}:){0,6})0{0,3}1",
+    r"|(?:ipv6:)?(?:(?:0{1,4}:){5}|(?:0{1,4}(?::0{1,4}){0,4})?::(?:0{1,4}:){0,4})ffff:127\.0\.0\.1)",
+);
 
 /// Makes a pattern of a shape that begins where the line begins.
 ///
@@ -48,6 +53,7 @@ fn piece(name: &str) -> Result<String, String> {
         "..." => ".*",
         "in" => "[^)]+",
         "n" => r"\d+",
+        "n?" => r"\d*",
         "[" => r"\[?",
         "]" => r"\]?",
         "(" => "(?:",
@@ -92,5 +98,30 @@ fn piece(name: &str) -> Result<String, String> {
             Ok(format!("(?:{})", all.join("|")))
         }
         _ => Err(format!("`{name}` stands for nothing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_itself_is_known_by_many_names() {
+        let regex = compile("({localhost})").unwrap();
+        for (text, want) in [
+            ("(localhost)", true),
+            ("(LOCALHOST.localdomain)", true),
+            ("(127.0.0.1)", true),
+            ("(::1)", true),
+            ("(IPv6:0:0:0:0:0:0:0:1)", true),
+            ("(0::0:1)", true),
+            ("(::ffff:127.0.0.1)", true),
+            ("(::ffff:127.0.0.2)", false),
+            ("(::2)", false),
+            ("(:1)", false),
+        ] {
+            assert_eq!(regex.is_match(text.as_bytes()), want, "{text}");
+        }
+        assert!(compile("{what}").is_err());
     }
 }

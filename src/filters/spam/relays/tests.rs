@@ -108,6 +108,7 @@ fn fields_of_known_servers_are_read() {
             "from pop.example (192.0.2.9) by home with POP3; 2 Mar 2026 10:00:00 -0000",
             "fetched".into(),
         ),
+        ("from a.example (::1) by", "ignored".into()),
         ("from nowhere in particular", "unknown".into()),
     ] {
         assert_eq!(one(value), want, "{value}");

@@ -29,33 +29,26 @@ pub(crate) fn read(value: &[u8]) -> Vec<Mailbox> {
         out.push(found.mailbox());
         rest = behind;
     }
-    // What is left fits nowhere; at least the addresses in angles in it are taken.
-    if rest.contains(&b'@') {
-        out.extend(left_over(rest));
+    // What is left may still hold addresses in angles.
+    while let Some(open) = memchr::memchr(b'<', rest)
+        && out.len() < MAILBOXES_MAX
+    {
+        rest = rest.get(open + 1..).unwrap_or_default();
+        if let Some(length) = address_length(rest)
+            && rest.get(length) == Some(&b'>')
+        {
+            let address = rest.get(..length).filter(|address| is_plausible(address));
+            let address = address.map(without_second_at);
+            out.extend(address.map(|one| Mailbox { phrase: None, address: Some(one) }));
+        }
     }
     out
 }
 
-/// `<address>`, wherever it stands.
-fn left_over(text: &[u8]) -> Vec<Mailbox> {
-    let mut out = Vec::new();
-    let mut next = 0;
-    for place in memchr::memchr_iter(b'<', text).take(MAILBOXES_MAX) {
-        if place < next {
-            continue;
-        }
-        let inside = text.get(place + 1..).unwrap_or_default();
-        let Some(length) = address_length(inside) else { continue };
-        let address = inside.get(..length).unwrap_or_default();
-        if inside.get(length) != Some(&b'>') || !is_plausible(address) {
-            continue;
-        }
-        next = place + length + 2;
-        let second = memchr::memchr_iter(b'@', address).nth(1).unwrap_or(length);
-        let address = address.get(..second).map(<[u8]>::to_vec);
-        out.push(Mailbox { phrase: None, address });
-    }
-    out
+/// What follows a second at sign is no part of an address.
+fn without_second_at(address: &[u8]) -> Vec<u8> {
+    let end = memchr::memchr_iter(b'@', address).nth(1).unwrap_or(address.len());
+    address.get(..end).unwrap_or(address).to_vec()
 }
 
 fn trim_end(value: &[u8]) -> &[u8] {
@@ -150,14 +143,7 @@ impl<'v> Found<'v> {
             }
         }
         let phrase = phrase.or_else(|| self.comment.map(<[u8]>::to_vec));
-        // What follows a second at sign is no part of it.
-        if let Some(text) = &mut address {
-            let ats: Vec<usize> = memchr::memchr_iter(b'@', text).take(2).collect();
-            if let Some(second) = ats.get(1) {
-                text.truncate(*second);
-            }
-        }
-        Mailbox { phrase, address }
+        Mailbox { phrase, address: address.map(|text| without_second_at(&text)) }
     }
 }
 
@@ -453,10 +439,10 @@ mod tests {
         check("\"ceo@bank.example\" <x@y>", &[(Some("ceo@bank.example "), Some("x@y"))]);
         check("\"a@bank.example\"", &[(None, Some("a@bank.example"))]);
         check("Ann <>", &[(Some("Ann "), None)]);
-        check("Shop,(<a@x>)", &[(Some("Shop"), None), (None, Some("a@x"))]);
         check("Ann (x) <a@b> <a@b>", &[(Some("Ann  "), Some("a@b"))]);
         check("<a@b>,<c@d>", &[(None, None)]);
-        check("\"Ann <a@b>", &[]);
+        check("\"Ann <a@b>", &[(None, Some("a@b"))]);
+        check("Ann,(<a@b>)", &[(Some("Ann"), None), (None, Some("a@b"))]);
         check("<a@b@c>", &[(None, Some("a@b"))]);
         check("", &[]);
     }

@@ -44,6 +44,10 @@ const RECEIVED_MAX: usize = 3;
 /// The addresses a mail says it comes from: `Resent-From` if there is one, else of all fields that name a sender, and
 /// the envelope's.
 pub(in crate::filters::spam) fn senders(view: &View<'_>) -> Vec<Vec<u8>> {
+    view.cells.senders.get_or_init(|| senders_of(view)).clone()
+}
+
+fn senders_of(view: &View<'_>) -> Vec<Vec<u8>> {
     let resent = fields::addresses(view, "Resent-From:first");
     if !resent.is_empty() {
         return distinct(resent);

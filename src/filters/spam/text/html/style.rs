@@ -188,10 +188,13 @@ fn style(look: &mut Look, parent_back: Color, text: &str) {
     // What is transparent is known when all was read.
     let (mut clear_front, mut clear_back) = (false, false);
     for part in text.split(';') {
-        let part = part.trim();
+        let part = part.trim_start();
         let Some((name, value)) = part.split_once(':') else { continue };
-        let (lower, value) = (name.to_ascii_lowercase(), value.trim());
-        if value.is_empty() {
+        let lower = name.to_ascii_lowercase();
+        // A value of blanks is a colour that nobody knows.
+        let blank = !value.is_empty() && value.trim().is_empty();
+        let value = if blank { " " } else { value.trim() };
+        if value.is_empty() || (blank && !lower.ends_with("color")) {
             continue;
         }
         match lower.as_str() {

@@ -357,7 +357,7 @@ mod tests {
             ("me@a.org?", &[("mailto:me@a.org", "parsed schemeless")]),
             ("E-Mail:me@a.org", &[("mailto:me@a.org", "parsed schemeless")]),
             ("me@a.org/x/me@b.org", &[("http://me@a.org/x/me@b.org", "parsed schemeless")]),
-            ("mailto:me%40a.org", &[("mailto:me@a.org", "parsed")]),
+            ("mailto:me%2e@a%2eorg mailto:me%40a.org", &[("mailto:me.@a.org", "parsed")]),
             ("Vi@gra V@a.nowhere", &[]),
             ("cid:image@a.org http:// mailto:", &[]),
             ("a.org a.org a.b.co.uk", &[("http://a.org", HOST), ("http://a.b.co.uk", HOST)]),
