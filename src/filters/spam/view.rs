@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
+use super::evals::Images;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};
@@ -24,6 +25,7 @@ pub(super) struct View<'v> {
     raw_body: OnceCell<Segments>,
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
+    images: OnceCell<Images>,
 }
 
 impl<'v> View<'v> {
@@ -40,6 +42,7 @@ impl<'v> View<'v> {
             raw_body: OnceCell::new(),
             pages: OnceCell::new(),
             links: OnceCell::new(),
+            images: OnceCell::new(),
         }
     }
 
@@ -123,6 +126,11 @@ impl<'v> View<'v> {
             for page in self.pages() {
                 links.add_page(page, tables);
             }
+            for name in [b"domainkey-signature".as_slice(), b"dkim-signature"] {
+                for field in self.header().all(name) {
+                    links.add_signatures(&field.decoded, tables);
+                }
+            }
             let message = self.mail.message;
             for link in &message.links {
                 let part = message.parts.iter().find(|part| part.path == link.part);
@@ -138,5 +146,10 @@ impl<'v> View<'v> {
     /// Hosts that links lead to, at most so many, each with its registered domain.
     pub(super) fn hosts(&self, limit: usize) -> Vec<(&str, &str)> {
         self.links().hosts(&self.engine.tables.links, limit)
+    }
+
+    /// Image parts.
+    pub(super) fn images(&self) -> &Images {
+        self.images.get_or_init(|| Images::read(self))
     }
 }

@@ -4,6 +4,9 @@
 //! it makes of these lines stands in [`Tables`].
 
 mod arguments;
+mod body;
+mod bounce;
+mod image;
 mod lists;
 mod uri;
 mod uri_detail;
@@ -17,6 +20,7 @@ use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
+pub(in crate::filters::spam) use image::Images;
 pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
 /// What a function says of a mail.
@@ -70,21 +74,27 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 2] = [lists::FUNCTIONS, uri::FUNCTIONS];
+const FAMILIES: [&[Function]; 5] =
+    [lists::FUNCTIONS, uri::FUNCTIONS, body::FUNCTIONS, bounce::FUNCTIONS, image::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
-const KEYS: [&[&str]; 2] = [lists::KEYS, uri::KEYS];
+const KEYS: [&[&str]; 3] = [lists::KEYS, uri::KEYS, bounce::KEYS];
 
 /// What families made of the lines of rule files.
 #[derive(Debug, Default)]
 pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) lists: lists::Lists,
     pub(in crate::filters::spam) links: LinkTables,
+    pub(in crate::filters::spam) relays_of_bounces: bounce::Relays,
 }
 
 impl Tables {
     pub(in crate::filters::spam) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
-        Self { lists: lists::Lists::read(settings, mistakes), links: uri::read(settings, mistakes) }
+        Self {
+            lists: lists::Lists::read(settings, mistakes),
+            links: uri::read(settings, mistakes),
+            relays_of_bounces: bounce::Relays::read(settings),
+        }
     }
 }
 
@@ -102,13 +112,14 @@ pub(in crate::filters::spam) enum Uncallable {
     Wrong(String),
 }
 
-/// Reads `name(arguments)`.
+/// Reads `name(arguments)`. `raw`: the rule is of the kind `rawbody`, and functions that count text count raw text.
 ///
 /// # Errors
 /// See [`Uncallable`].
-pub(in crate::filters::spam) fn call(text: &str) -> Result<Call, Uncallable> {
-    let (name, arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
+pub(in crate::filters::spam) fn call(text: &str, raw: bool) -> Result<Call, Uncallable> {
+    let (name, mut arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
     let known = FAMILIES.iter().copied().flatten().find(|(known, _)| *known == name);
     let Some((_, make)) = known else { return Err(Uncallable::Unknown(name.to_owned())) };
+    arguments.raw = raw;
     make(&arguments).map_err(|why| Uncallable::Wrong(format!("{name}: {why}")))
 }

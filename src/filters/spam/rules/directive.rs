@@ -79,7 +79,8 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
     }
     for prefix in [b"eval:".as_slice(), b"rbleval:"] {
         if let Some(call) = rest.strip_prefix(prefix) {
-            return Ok(Question::Function(String::from_utf8_lossy(call).trim().to_owned()));
+            let call = String::from_utf8_lossy(call).trim().to_owned();
+            return Ok(Question::Function(call, kind == "rawbody"));
         }
     }
     let target = match kind {
