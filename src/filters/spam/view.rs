@@ -8,6 +8,7 @@ use crate::filters::Mail;
 use super::Engine;
 use super::bayes::{self, Inputs, Opinion, Owner, Words};
 use super::evals::Cells;
+use super::evals::Images;
 use super::evals::LureFacts;
 use super::evals::mime::MimeFacts;
 use super::relays::Relays;
@@ -34,6 +35,7 @@ pub(super) struct View<'v> {
     opinion: OnceCell<Result<Option<Opinion>, String>>,
     lures: LureFacts,
     mime: OnceCell<MimeFacts>,
+    images: OnceCell<Images>,
 }
 
 impl<'v> View<'v> {
@@ -55,6 +57,7 @@ impl<'v> View<'v> {
             opinion: OnceCell::new(),
             lures: LureFacts::default(),
             mime: OnceCell::new(),
+            images: OnceCell::new(),
         }
     }
 
@@ -149,6 +152,11 @@ impl<'v> View<'v> {
             for page in self.pages() {
                 links.add_page(page, tables);
             }
+            for name in [b"domainkey-signature".as_slice(), b"dkim-signature"] {
+                for field in self.header().all(name) {
+                    links.add_signatures(&field.decoded, tables);
+                }
+            }
             let message = self.mail.message;
             for link in &message.links {
                 let part = message.parts.iter().find(|part| part.path == link.part);
@@ -211,5 +219,10 @@ impl<'v> View<'v> {
     /// What our own functions made of the mail.
     pub(super) fn lures(&self) -> &LureFacts {
         &self.lures
+    }
+
+    /// Image parts.
+    pub(super) fn images(&self) -> &Images {
+        self.images.get_or_init(|| Images::read(self))
     }
 }

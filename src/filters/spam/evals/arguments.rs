@@ -2,7 +2,11 @@
 
 /// The arguments of a call, quotes removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::filters::spam) struct Arguments(Vec<String>);
+pub(in crate::filters::spam) struct Arguments {
+    all: Vec<String>,
+    /// The rule is of the kind `rawbody`.
+    pub(in crate::filters::spam) raw: bool,
+}
 
 impl Arguments {
     /// Reads `name(arguments)`; the parentheses may be missing.
@@ -36,21 +40,36 @@ impl Arguments {
                 None => return Err(format!("a comma is missing before `{behind}`")),
             };
         }
-        Ok((name.trim(), Self(all)))
+        Ok((name.trim(), Self { all, raw: false }))
     }
 
     /// The argument at that place, from 0; empty if there is none.
     pub(in crate::filters::spam) fn text(&self, place: usize) -> &str {
-        self.0.get(place).map_or("", String::as_str)
+        self.all.get(place).map_or("", String::as_str)
     }
 
     /// The argument as a number; `None` if there is none, or it is none.
     pub(in crate::filters::spam) fn number(&self, place: usize) -> Option<f64> {
-        self.0.get(place)?.parse().ok()
+        self.all.get(place)?.parse().ok()
+    }
+
+    /// The argument as a number; `None`: there is none.
+    ///
+    /// # Errors
+    /// It is no number.
+    pub(in crate::filters::spam) fn wanted_number(
+        &self,
+        place: usize,
+    ) -> Result<Option<f64>, String> {
+        let Some(text) = self.all.get(place).filter(|text| !matches!(text.as_str(), "" | "undef"))
+        else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|_| format!("`{text}` is no number"))
     }
 
     pub(in crate::filters::spam) fn all(&self) -> &[String] {
-        &self.0
+        &self.all
     }
 }
 

@@ -6,6 +6,8 @@
 mod arguments;
 mod auth;
 mod bayes;
+mod body;
+mod bounce;
 mod date;
 pub(in crate::filters::spam) mod dns;
 mod domain;
@@ -15,6 +17,7 @@ mod freemail;
 mod from_name;
 mod header;
 mod html;
+mod image;
 mod lists;
 mod locale;
 mod lures;
@@ -35,6 +38,7 @@ use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
 pub(in crate::filters::spam) use fields::Cells;
+pub(in crate::filters::spam) use image::Images;
 pub(in crate::filters::spam) use lures::Facts as LureFacts;
 pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
@@ -94,6 +98,8 @@ const FAMILIES: &[&[&[Function]]] = &[
     &[
         auth::FUNCTIONS,
         bayes::FUNCTIONS,
+        body::FUNCTIONS,
+        bounce::FUNCTIONS,
         date::FUNCTIONS,
         dns::FUNCTIONS,
         forged::FUNCTIONS,
@@ -103,6 +109,7 @@ const FAMILIES: &[&[&[Function]]] = &[
         mime::FUNCTIONS,
         header::FUNCTIONS,
         locale::FUNCTIONS,
+        image::FUNCTIONS,
         lures::FUNCTIONS,
         relay::FUNCTIONS,
         standing::FUNCTIONS,
@@ -114,6 +121,7 @@ const FAMILIES: &[&[&[Function]]] = &[
 const KEYS: &[&[&str]] = &[
     auth::KEYS,
     bayes::KEYS,
+    bounce::KEYS,
     dns::KEYS,
     freemail::KEYS,
     from_name::KEYS,
@@ -135,6 +143,7 @@ pub(in crate::filters::spam) struct Tables {
     pub(in crate::filters::spam) learning: bayes::Learning,
     pub(in crate::filters::spam) practices: auth::Practices,
     pub(in crate::filters::spam) dns: dns::DnsRules,
+    pub(in crate::filters::spam) relays_of_bounces: bounce::Relays,
 }
 
 impl Tables {
@@ -149,6 +158,7 @@ impl Tables {
             learning: bayes::Learning::read(settings, mistakes),
             practices: auth::Practices::read(settings, mistakes),
             dns: dns::DnsRules::read(settings, mistakes),
+            relays_of_bounces: bounce::Relays::read(settings),
         }
     }
 }
@@ -167,14 +177,15 @@ pub(in crate::filters::spam) enum Uncallable {
     Wrong(String),
 }
 
-/// Reads `name(arguments)`.
+/// Reads `name(arguments)`. `raw`: the rule is of the kind `rawbody`, and functions that count text count raw text.
 ///
 /// # Errors
 /// See [`Uncallable`].
-pub(in crate::filters::spam) fn call(text: &str) -> Result<Call, Uncallable> {
-    let (name, arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
+pub(in crate::filters::spam) fn call(text: &str, raw: bool) -> Result<Call, Uncallable> {
+    let (name, mut arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
     let known =
         FAMILIES.iter().copied().flatten().copied().flatten().find(|(known, _)| *known == name);
     let Some((_, make)) = known else { return Err(Uncallable::Unknown(name.to_owned())) };
+    arguments.raw = raw;
     make(&arguments).map_err(|why| Uncallable::Wrong(format!("{name}: {why}")))
 }

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "redirector_pattern",
     "uridnsbl_skip_domain",
     "clear_uridnsbl_skip_domain",
+    "parse_dkim_uris",
 ];
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -46,6 +47,10 @@ pub(super) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> LinkTabl
             "redirector_pattern" => tables.redirectors.add(&line.text),
             "uridnsbl_skip_domain" => {
                 tables.skip.extend(words(&line.text));
+                Ok(())
+            }
+            "parse_dkim_uris" => {
+                tables.no_signatures = matches!(line.text.as_str(), "0" | "no");
                 Ok(())
             }
             _ => {

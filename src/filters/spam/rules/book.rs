@@ -30,8 +30,8 @@ pub(in crate::filters::spam) enum Question {
     Exists(Target, String),
     /// An expression over other rules.
     Meta(String),
-    /// A function with its arguments.
-    Function(String),
+    /// A function with its arguments; the flag: the rule is of the kind `rawbody`.
+    Function(String, bool),
     /// It is only a name.
     Nothing,
     /// What must hold of one link.

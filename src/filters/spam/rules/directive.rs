@@ -60,7 +60,7 @@ fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
         "askdns" => {
             let text = format!("{name} {}", String::from_utf8_lossy(rest));
             book.settings.add(kind, text, line.source.clone());
-            Ok(Question::Function(format!("check_askdns('{name}')")))
+            Ok(Question::Function(format!("check_askdns('{name}')"), false))
         }
         _ => question(kind, rest),
     };
@@ -97,7 +97,8 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
     }
     for prefix in [b"eval:".as_slice(), b"rbleval:"] {
         if let Some(call) = rest.strip_prefix(prefix) {
-            return Ok(Question::Function(String::from_utf8_lossy(call).trim().to_owned()));
+            let call = String::from_utf8_lossy(call).trim().to_owned();
+            return Ok(Question::Function(call, kind == "rawbody"));
         }
     }
     let target = match kind {

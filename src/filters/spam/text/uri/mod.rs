@@ -32,6 +32,8 @@ pub(in crate::filters::spam) struct LinkTables {
     pub(in crate::filters::spam) redirectors: Redirectors,
     /// Domains that no list is asked about.
     pub(in crate::filters::spam) skip: HashSet<String>,
+    /// Domains of signatures do not count as links.
+    pub(in crate::filters::spam) no_signatures: bool,
 }
 
 /// What is known of a link.
@@ -129,7 +131,35 @@ impl Links {
             }
             self.seen.insert(raw.to_vec());
             if let Some((link, types)) = meant(raw, &found, &tables.boundaries) {
-                self.add(&link, &types, How { must_exist: true, wide: false }, tables);
+                self.add(&link, &types, How { must_exist: true, ..How::default() }, tables);
+            }
+        }
+    }
+
+    /// Adds the domains that signatures of the header name: `d=` of `DKIM-Signature` (RFC 6376 section 3.5).
+    pub(in crate::filters::spam) fn add_signatures(&mut self, fields: &[u8], tables: &LinkTables) {
+        if tables.no_signatures {
+            return;
+        }
+        let types = ["domainkeys", "nocanon", "noclean"];
+        let how = How { must_exist: true, only_host: true, ..How::default() };
+        let mut rest = fields;
+        let mut before = None;
+        while let Some((octet, behind)) = rest.split_first() {
+            let begins = *octet == b'd'
+                && !before.is_some_and(|octet: u8| octet.is_ascii_alphanumeric() || octet == b'_');
+            before = Some(*octet);
+            rest = behind;
+            if !begins {
+                continue;
+            }
+            if let Some(value) = trim_start(behind).strip_prefix(b"=") {
+                let value = domain::before(trim_start(value), |octet| octet == b';');
+                let name: Vec<u8> =
+                    value.iter().copied().filter(|one| !domain::is_space(*one)).collect();
+                if !name.is_empty() {
+                    self.add(&[b"domainkeys:".as_slice(), &name].concat(), &types, how, tables);
+                }
             }
         }
     }
@@ -140,7 +170,7 @@ impl Links {
         for link in page.links() {
             let types: &[&'static str] =
                 if link.types.is_empty() { &["parsed"] } else { &link.types };
-            let how = How { must_exist: false, wide: page.wide };
+            let how = How { wide: page.wide, ..How::default() };
             let Some(place) = self.add(&link.address, types, how, tables) else { continue };
             let Some(known) = self.all.get_mut(place) else { continue };
             let mut seen: HashSet<&[u8]> = HashSet::new();
@@ -178,7 +208,8 @@ impl Links {
             return None;
         }
         let LinkTables { boundaries, redirectors, .. } = tables;
-        let mut forms = Reader { boundaries, redirectors, wide: how.wide }.forms(raw);
+        let reader = Reader { boundaries, redirectors, wide: how.wide };
+        let mut forms = if how.only_host { vec![raw.to_vec()] } else { reader.forms(raw) };
         let mut hosts: Vec<(String, String)> = Vec::new();
         for form in &mut forms {
             self.truncated |= form.len() > canonical::LINK_MAX;
@@ -198,7 +229,7 @@ impl Links {
             self.all.push(Link { raw: raw.to_vec(), ..Link::default() });
         }
         let link = self.all.get_mut(place)?;
-        for form in forms {
+        for form in forms.into_iter().filter(|_| !how.only_host) {
             if !link.forms.contains(&form) {
                 self.forms_size += form.len();
                 link.forms.push(form);
@@ -216,6 +247,11 @@ impl Links {
     }
 }
 
+fn trim_start(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|octet| !domain::is_space(*octet)).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
+}
+
 /// How a link is added.
 #[derive(Clone, Copy, Default)]
 struct How {
@@ -223,6 +259,8 @@ struct How {
     must_exist: bool,
     /// It is characters, not octets.
     wide: bool,
+    /// It is no link but the name of a host: rules do not see it, lists may be asked about it.
+    only_host: bool,
 }
 
 /// Without what readers take for the sentence around a link: a `)` that nothing opened, and signs at the end.
@@ -364,7 +402,7 @@ mod tests {
             ("a_b.org", &[]),
             ("http://a.nowhere/", &[]),
             ("http://192.0.2.1/", &[("http://192.0.2.1/", "parsed")]),
-            ("&nbsp;me@a.org", &[]),
+            ("x&nbsp;me@a.org", &[]),
             ("me@a", &[]),
             ("", &[]),
         ];
@@ -401,6 +439,19 @@ mod tests {
             second.forms,
             [b"x/y.gif".to_vec(), b"http://x/y.gif".to_vec(), b"http://www.x.com/y.gif".to_vec()]
         );
+    }
+
+    #[test]
+    fn signatures_name_domains_that_lists_are_asked_about() {
+        let tables = tables();
+        let mut links = Links::default();
+        let fields = b"v=1; d = mail.a.org; bd=b.org\n; s=x; d=c.nowhere; d=d.\n org";
+        links.add_signatures(fields, &tables);
+        let raw: Vec<&[u8]> = links.all().iter().map(|link| link.raw.as_slice()).collect();
+        assert_eq!(raw, [b"domainkeys:mail.a.org".as_slice(), b"domainkeys:d.org"]);
+        assert_eq!(links.segments().len(), 0);
+        assert_eq!(links.hosts(&tables, 5), [("mail.a.org", "a.org"), ("d.org", "d.org")]);
+        assert_eq!(links.hosts(&tables, 1).len(), 1);
     }
 
     #[test]
