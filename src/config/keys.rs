@@ -333,7 +333,7 @@ pub(super) const KEYS: &[Key] = &[
         "spam.bayes_words",
         Kind::Count(10_000, 1_000_000_000),
         "1000000",
-        "Words that are kept, some 40 octets each; beyond it those go that were of no use for the longest time.",
+        "Words that are kept, some 25 octets each; beyond it those go that were of no use for the longest time.",
     ),
     key(
         "spam.autolearn",

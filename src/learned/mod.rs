@@ -31,7 +31,7 @@ pub use trouble::Trouble;
 use writer::{Note, Writer};
 
 /// Readers kept open for the next question.
-const READERS_MAX: usize = 8;
+const READERS_MAX: usize = 4;
 /// How long a command waits for the write lock.
 const COMMAND_WAITS: Duration = Duration::from_secs(30);
 
@@ -237,7 +237,8 @@ impl Tokens for Learned {
     }
 
     fn look_up(&self, owner: Owner<'_>, tokens: &[Token]) -> Result<Vec<Counts>, String> {
-        let counts = self.inner.read(|connection| words::look_up(connection, owner, tokens));
+        let today = now().div_euclid(86_400);
+        let counts = self.inner.read(|connection| words::look_up(connection, owner, tokens, today));
         let counts = counts.map_err(|trouble| trouble.to_string())?;
         Ok(counts.unwrap_or_else(|| vec![Counts::default(); tokens.len()]))
     }

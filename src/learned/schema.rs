@@ -99,7 +99,7 @@ pub(super) fn connect_reader(path: &Path) -> Result<Option<Connection>, Trouble>
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(READER_WAITS)?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "cache_size", -8_192)?;
+    connection.pragma_update(None, "cache_size", -4_096)?;
     match version(&connection)? {
         // Somebody is about to make the tables.
         0 => Ok(None),

@@ -5,6 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Trouble, digest};
 use crate::filters::spam::bayes::{Class, Counts, Learnt, Owner, Token, Totals};
 
+/// That a word is of use is noted so many days after the last time: most mails then write nothing.
+const STALE_DAYS: i64 = 3;
+
 /// The row of an owner.
 pub(super) struct Account {
     id: i64,
@@ -44,6 +47,7 @@ pub(super) fn look_up(
     connection: &Connection,
     owner: Owner<'_>,
     tokens: &[Token],
+    today: i64,
 ) -> Result<Vec<Counts>, Trouble> {
     let mut all = vec![Counts::default(); tokens.len()];
     let transaction = connection.unchecked_transaction()?;
@@ -51,12 +55,13 @@ pub(super) fn look_up(
     // In the order of the table, so that neighbours are found on one page.
     let mut order: Vec<(Token, usize)> = tokens.iter().copied().zip(0..).collect();
     order.sort_unstable();
-    let mut question =
-        transaction.prepare_cached("SELECT spam, ham FROM tokens WHERE owner = ? AND token = ?")?;
+    let mut question = transaction
+        .prepare_cached("SELECT spam, ham, used FROM tokens WHERE owner = ? AND token = ?")?;
     for (token, place) in order {
         let mut rows = question.query(params![account.id, token.0])?;
         if let (Some(row), Some(counts)) = (rows.next()?, all.get_mut(place)) {
-            *counts = Counts { spam: row.get(0)?, ham: row.get(1)? };
+            let stale = row.get::<_, i64>(2)? < today.saturating_sub(STALE_DAYS);
+            *counts = Counts { spam: row.get(0)?, ham: row.get(1)?, stale };
         }
     }
     Ok(all)

@@ -101,19 +101,24 @@ mod tests {
             (100, 0, 0.99, 1.0),
             (900, 100, 0.89, 0.91),
         ] {
-            let chance = word(Counts { spam, ham }, TOTALS).unwrap();
+            let chance = word(Counts { spam, ham, stale: false }, TOTALS).unwrap();
             assert!(low < chance && chance < high, "{spam}/{ham}: {chance}");
         }
         assert_eq!(word(Counts::default(), TOTALS), None);
         let odd = Totals { spam: 1_000, ham: 10 };
-        assert!(word(Counts { spam: 10, ham: 1 }, odd).unwrap() < 0.2, "classes are weighed");
+        assert!(
+            word(Counts { spam: 10, ham: 1, stale: false }, odd).unwrap() < 0.2,
+            "classes are weighed"
+        );
     }
 
     #[test]
     fn many_signs_make_a_verdict_and_opposite_ones_none() {
         let of = |signs: &[(u32, u32)]| {
-            let counts: Vec<Counts> =
-                signs.iter().map(|(spam, ham)| Counts { spam: *spam, ham: *ham }).collect();
+            let counts: Vec<Counts> = signs
+                .iter()
+                .map(|(spam, ham)| Counts { spam: *spam, ham: *ham, stale: false })
+                .collect();
             combine(&telling(&counts, TOTALS), TOTALS)
         };
         assert!(of(&[(50, 0); 40]).unwrap() > 0.999);
@@ -130,7 +135,7 @@ mod tests {
             counts in proptest::collection::vec((0_u32..2_000, 0_u32..2_000), 0..300),
             spam in 1_u32..5_000, ham in 1_u32..5_000,
         ) {
-            let counts: Vec<Counts> = counts.into_iter().map(|(spam, ham)| Counts { spam, ham }).collect();
+            let counts: Vec<Counts> = counts.into_iter().map(|(spam, ham)| Counts { spam, ham, stale: false }).collect();
             let totals = Totals { spam, ham };
             if let Some(chance) = combine(&telling(&counts, totals), totals) {
                 prop_assert!((0.0..=1.0).contains(&chance), "{}", chance);

@@ -56,6 +56,8 @@ pub struct Counts {
     pub spam: u32,
     /// Ham mails it was seen in.
     pub ham: u32,
+    /// That it was of use is not noted yet, or was long ago: [`Tokens::touch`] is worth while.
+    pub stale: bool,
 }
 
 /// How many mails were learned.
@@ -189,16 +191,17 @@ pub fn ask(
     let counts = tokens.look_up(owner, &all)?;
     let telling = combine::telling(&counts, totals);
     let Some(chance) = combine::combine(&telling, totals) else { return Ok(None) };
-    let useful: Vec<Token> =
-        telling.iter().filter_map(|(place, _)| all.get(*place).copied()).collect();
-    tokens.touch(owner, &useful);
+    let stale = |place: &usize| counts.get(*place).is_some_and(|counts| counts.stale);
+    let useful = telling.iter().map(|(place, _)| *place).filter(stale);
+    let useful: Vec<Token> = useful.filter_map(|place| all.get(place).copied()).collect();
+    if !useful.is_empty() {
+        tokens.touch(owner, &useful);
+    }
     let agrees = |word: f64| (word > 0.5) == (chance > 0.5);
     let shown = telling.iter().filter(|(_, word)| agrees(*word)).take(SHOWN_MAX);
     let shown = shown.map(|(place, _)| words.text(*place).to_owned()).collect();
     Ok(Some(Opinion { chance, telling: shown }))
 }
 
-#[cfg(test)]
-mod accuracy;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod accuracy;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -100,4 +102,15 @@ fn a_header_of_thousands_of_fields_and_a_text_of_megabytes_give_a_bounded_number
     let inputs = Inputs { headers, visible, links, invisible: vec![text], ..Inputs::default() };
     let all = HEADER_WORDS_MAX + BODY_WORDS_MAX + LINK_WORDS_MAX + INVISIBLE_WORDS_MAX;
     assert!(words(&inputs, &[]).len() <= all);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_header_makes_it_fail(
+        fields in proptest::collection::vec(("[A-Za-z-]{1,20}|From|Received|Message-ID|Content-Type|X-Mailer", "\\PC{0,200}"), 0..20),
+        part in "\\PC{0,50}",
+    ) {
+        let part = PartFacts { kind: part.clone(), charset: part.clone(), extension: part.clone(), digest: part };
+        words(&Inputs { headers: fields, parts: vec![part], ..Inputs::default() }, &[]);
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tests::Memory;
-use super::*;
+use super::Memory;
 use crate::filters::spam::Engine;
+use crate::filters::spam::bayes::*;
 use crate::filters::{Known, Mail};
 use crate::mail::Envelope;
 
