@@ -181,7 +181,7 @@ fn not_run(report: &Report) -> Vec<Value> {
         unbuilt.iter().map(|check| json!({ "check": check, "why": "not part of this version" }));
     let missing =
         |missing: &crate::filters::NotRun| json!({ "check": missing.check, "why": missing.why });
-    report.not_run.iter().chain(&report.off).map(missing).chain(unbuilt).collect()
+    report.not_run.iter().chain(&*report.off).map(missing).chain(unbuilt).collect()
 }
 
 fn part(part: &Part) -> Value {
