@@ -252,7 +252,7 @@ pub fn queued_as(text: &str) -> Option<&str> {
 
 /// What SPF, DKIM, DMARC or ARC said; null if it was not checked.
 fn result_of(facts: &Value, method: &str) -> Value {
-    facts.pointer(&format!("/auth/{method}/result")).cloned().unwrap_or(Value::Null)
+    facts.pointer(&format!("/auth/{method}")).cloned().unwrap_or(Value::Null)
 }
 
 #[cfg(test)]
