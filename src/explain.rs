@@ -139,38 +139,38 @@ fn reasons(decision: &Decision) -> Vec<String> {
         .collect()
 }
 
-/// Who vouches for the mail; `null` for what was not checked.
+/// Who vouches for the mail, a word for each method, and `detail`; `null` for what was not checked.
 fn auth(auth: Option<&Auth>) -> Value {
     let Some(auth) = auth else {
         return json!({ "spf": null, "dkim": null, "dmarc": null, "arc": null });
     };
-    let spf = |spf: &Spf| {
-        json!({
-            "result": spf.result.as_str(), "domain": spf.domain, "why": spf.why,
-            "explanation": spf.explanation,
-        })
-    };
-    let mut envelope = auth.envelope().map(spf);
-    if let Some(Value::Object(envelope)) = &mut envelope {
-        let identity = if auth.spf.is_some() { "mailfrom" } else { "helo" };
-        envelope.insert("identity".to_owned(), identity.into());
-        envelope.insert("helo".to_owned(), auth.helo.as_ref().map(spf).into());
-    }
     json!({
-        "spf": envelope,
-        "dkim": {
-            "result": auth.signed().as_str(),
-            "signatures": each(&auth.dkim, |one| json!({
+        "spf": auth.envelope().map(|spf| spf.result.as_str()),
+        "dkim": auth.signed().as_str(),
+        "dmarc": auth.dmarc.as_ref().map(|one| one.result.as_str()),
+        "arc": auth.arc.as_ref().map_or("none", |one| one.result.as_str()),
+        "detail": {
+            "spf": auth.spf.as_ref().map(spf),
+            "helo": auth.helo.as_ref().map(spf),
+            "dkim": each(&auth.dkim, |one| json!({
                 "result": one.result.as_str(), "domain": one.domain, "selector": one.selector,
                 "identity": one.identity, "why": one.why,
             })),
+            "dmarc": auth.dmarc.as_ref().map(|one| json!({
+                "result": one.result.as_str(), "domain": one.domain, "policy": one.policy.as_str(),
+                "why": one.why,
+            })),
+            "arc": auth.arc.as_ref().map(|one| json!({
+                "result": one.result.as_str(), "length": one.length, "sealer": one.sealer, "why": one.why,
+            })),
         },
-        "dmarc": auth.dmarc.as_ref().map(|one| json!({
-            "result": one.result.as_str(), "domain": one.domain, "policy": one.policy.as_str(), "why": one.why,
-        })),
-        "arc": auth.arc.as_ref().map(|one| json!({
-            "result": one.result.as_str(), "length": one.length, "sealer": one.sealer, "why": one.why,
-        })),
+    })
+}
+
+fn spf(spf: &Spf) -> Value {
+    json!({
+        "result": spf.result.as_str(), "domain": spf.domain, "why": spf.why,
+        "explanation": spf.explanation,
     })
 }
 
@@ -181,7 +181,7 @@ fn not_run(report: &Report) -> Vec<Value> {
         unbuilt.iter().map(|check| json!({ "check": check, "why": "not part of this version" }));
     let missing =
         |missing: &crate::filters::NotRun| json!({ "check": missing.check, "why": missing.why });
-    report.not_run.iter().chain(&report.off).map(missing).chain(unbuilt).collect()
+    report.not_run.iter().chain(&*report.off).map(missing).chain(unbuilt).collect()
 }
 
 fn part(part: &Part) -> Value {

@@ -167,9 +167,7 @@ impl Journal {
                 format!("{}:{}:{}ms", scan.answer, scan.scanner, scan.took.as_millis()).into()
             })
             .collect();
-        let auth = |method: &str| {
-            facts.pointer(&format!("/auth/{method}/result")).cloned().unwrap_or(Value::Null)
-        };
+        let auth = |method| result_of(facts, method);
         let reply = entry.outcome.reply.as_ref().map(ToString::to_string);
         let observed = entry.mode == Mode::Observe;
         let value = json!({
@@ -250,6 +248,11 @@ pub fn clean(text: &str) -> String {
 pub fn queued_as(text: &str) -> Option<&str> {
     let (_, rest) = text.rsplit_once("queued as ")?;
     rest.split([' ', ')', ';']).next().filter(|id| !id.is_empty())
+}
+
+/// What SPF, DKIM, DMARC or ARC said; null if it was not checked.
+fn result_of(facts: &Value, method: &str) -> Value {
+    facts.pointer(&format!("/auth/{method}")).cloned().unwrap_or(Value::Null)
 }
 
 #[cfg(test)]

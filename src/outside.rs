@@ -2,8 +2,11 @@
 //!
 //! Everything is asked side by side within one budget, and nothing unless it was switched on.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::runtime::RuntimeFlavor;
 
 use crate::auth::{Authenticator, Sender};
 use crate::config::{AuthCheck, Config};
@@ -15,6 +18,8 @@ use crate::mail::{Envelope, Message};
 
 /// Questions that follow from answers: name servers of a link, their addresses, the list.
 const ROUNDS_MAX: usize = 4;
+/// Larger mails are searched for links where that holds nobody up.
+const HERE_BYTES_MAX: usize = 64 << 10;
 /// So many times the limit of one question may the DNS take of a mail, if half of its time is not less.
 const QUESTIONS_IN_A_ROW: u32 = 5;
 
@@ -27,7 +32,7 @@ pub struct Outside {
     own_lists: bool,
     rule_lists: bool,
     /// What is never asked, with the reason.
-    off: Vec<NotRun>,
+    off: Arc<[NotRun]>,
     results: bool,
 }
 
@@ -100,7 +105,7 @@ impl Outside {
             authenticator,
             own_lists,
             rule_lists,
-            off: all,
+            off: all.into(),
             results: config.auth.results,
         };
         (outside, mistakes)
@@ -120,8 +125,8 @@ impl Outside {
 
     /// What is never asked, with the reason.
     #[must_use]
-    pub fn off(&self) -> &[NotRun] {
-        &self.off
+    pub fn off(&self) -> Arc<[NotRun]> {
+        Arc::clone(&self.off)
     }
 
     /// Lists that are not believed or do not answer, with the reason.
@@ -166,8 +171,26 @@ impl Outside {
         found
     }
 
-    /// What is not answered yet.
+    /// What is not answered yet. A panic stays in this mail: its lists are not asked.
     fn wanted(&self, question: &Question<'_>, known: &Known, answers: &Answers) -> Vec<Wanted> {
+        let work = AssertUnwindSafe(|| self.questions(question, known, answers));
+        let large = question.message.raw.len() > HERE_BYTES_MAX;
+        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        let found = if large && flavor == RuntimeFlavor::MultiThread {
+            // To find all links of a large mail takes a while, which must not hold up the sessions of others.
+            tokio::task::block_in_place(|| std::panic::catch_unwind(work))
+        } else {
+            std::panic::catch_unwind(work)
+        };
+        found.unwrap_or_else(|_| {
+            tracing::error!(
+                "the questions of a mail to the DNS were not found; this is a bug of Tamis"
+            );
+            Vec::new()
+        })
+    }
+
+    fn questions(&self, question: &Question<'_>, known: &Known, answers: &Answers) -> Vec<Wanted> {
         let mail = question.mail(known);
         let mut wanted = Vec::new();
         if self.own_lists {

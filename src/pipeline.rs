@@ -138,7 +138,7 @@ async fn inspect_and_ask(site: &Arc<Site>, job: Job, deadline: tokio::time::Inst
         report.auth.clone_from(&known.auth);
         report.writes_results = site.outside.writes_results() && !job.internal;
         report.not_run.extend(asked.not_run);
-        report.off = site.outside.off().to_vec();
+        report.off = site.outside.off();
         report
     };
     let (scanned, mut report) = tokio::join!(scan(site, &message, deadline), judged);
@@ -281,7 +281,7 @@ fn decode(job: &Job, limits: &mime::Limits) -> Message {
 /// Runs the filters that need only the processor. `began`: when decoding did.
 fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant, known: &Known) -> Report {
     let mut report = Report { message: Arc::clone(&message), ..Report::default() };
-    report.off = site.outside.off().to_vec();
+    report.off = site.outside.off();
     report.timing.push(("decode", began.elapsed()));
     let (learned, standing, silent) = learned::known(site, &job.envelope, &message, job.internal);
     report.not_run.extend(silent);

@@ -39,7 +39,7 @@ pub struct Report {
     /// Checks without answer.
     pub not_run: Vec<NotRun>,
     /// Checks that this site does not make, with the reason.
-    pub off: Vec<NotRun>,
+    pub off: Arc<[NotRun]>,
     /// Each scanner and what it said: `clean`, `infected`, `not scanned: …`.
     pub scans: Vec<Scan>,
     /// Why this mail cannot be judged at all: it made us fail time after time.

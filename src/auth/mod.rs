@@ -302,6 +302,7 @@ fn dkim_why(result: &DkimResult) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others say it themselves")]
 fn why(error: &Error) -> String {
     match error {
         Error::Dns(DnsError::RecordNotFound(_)) => "no record is published".to_owned(),

@@ -184,15 +184,15 @@ fn envelope(scan: &ScanOptions) -> Envelope {
 fn authentication(facts: &Value) -> String {
     let word = |path: &str| facts.pointer(&format!("/auth/{path}")).and_then(Value::as_str);
     let methods = [
-        ("spf", "SPF", "spf/domain"),
+        ("spf", "SPF", "detail/spf/domain"),
         ("dkim", "DKIM", ""),
-        ("dmarc", "DMARC", "dmarc/domain"),
-        ("arc", "ARC", "arc/sealer"),
+        ("dmarc", "DMARC", "detail/dmarc/domain"),
+        ("arc", "ARC", "detail/arc/sealer"),
     ];
     let found: Vec<String> = methods
         .iter()
         .filter_map(|(method, name, about)| {
-            let result = word(&format!("{method}/result"))?;
+            let result = word(method)?;
             let about = word(about).filter(|about| !about.is_empty());
             Some(match about {
                 Some(about) => format!("{name} {result} ({})", shown(about)),

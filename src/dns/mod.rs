@@ -367,6 +367,7 @@ fn records(found: &[hickory_resolver::proto::rr::Record], kind: RecordKind) -> A
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other code is a failure")]
 fn failure(error: &NetError) -> (Answer, Duration) {
     let NetError::Dns(error) = error else {
         return (Answer::Failed(error.to_string().into()), Duration::ZERO);

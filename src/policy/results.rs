@@ -47,7 +47,11 @@ pub fn field(hostname: &str, sender: &str, auth: &Auth) -> String {
     if let Some(dmarc) = auth.dmarc.as_ref().filter(|dmarc| !dmarc.domain.is_empty()) {
         let policy = match dmarc.result {
             AuthResult::Pass | AuthResult::Fail => comment(&format!("p={}", dmarc.policy.as_str())),
-            _ => comment(&dmarc.why),
+            AuthResult::SoftFail
+            | AuthResult::Neutral
+            | AuthResult::None
+            | AuthResult::TempError
+            | AuthResult::PermError => comment(&dmarc.why),
         };
         methods.push(format!(
             "dmarc={}{policy} header.from={}",

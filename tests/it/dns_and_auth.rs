@@ -86,9 +86,9 @@ fn results_are_written_and_those_that_claim_to_be_ours_go() {
     }
     let mail = b"From: a@stranger.test\r\nSubject: x\r\n\r\ntext\r\n";
     let facts = scan(&tamis, "192.0.2.2", "a@stranger.test", mail);
-    assert_eq!(facts["auth"]["spf"]["result"], "fail", "{}", facts["auth"]);
-    assert_eq!(facts["auth"]["dkim"]["result"], "none");
-    assert_eq!(facts["auth"]["dmarc"]["policy"], "reject");
+    assert_eq!(facts["auth"]["spf"], "fail", "{}", facts["auth"]);
+    assert_eq!(facts["auth"]["dkim"], "none");
+    assert_eq!(facts["auth"]["detail"]["dmarc"]["policy"], "reject");
 }
 
 #[test]

@@ -15,11 +15,12 @@ fn octets(text: &str) -> Vec<u8> {
     while let Some((front, behind)) = rest.split_once('\\') {
         out.extend(front.as_bytes());
         if let Some(hex) = behind.strip_prefix('x') {
-            out.push(u8::from_str_radix(&hex[..2], 16).unwrap());
-            rest = &hex[2..];
+            let (octet, behind) = hex.split_at_checked(2).unwrap();
+            out.push(u8::from_str_radix(octet, 16).unwrap());
+            rest = behind;
         } else {
             out.push(b'\\');
-            rest = &behind[1..];
+            rest = behind.strip_prefix('\\').unwrap();
         }
     }
     out.extend(rest.as_bytes());
