@@ -21,3 +21,6 @@ pub(in crate::filters::spam) use machine::Machine;
 pub(in crate::filters::spam) use matcher::{Candidates, Pattern, TextRules};
 pub(in crate::filters::spam) use perl::Refusal;
 pub(in crate::filters::spam) use sieve::Places;
+
+#[cfg(test)]
+mod tests;

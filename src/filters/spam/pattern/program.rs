@@ -199,9 +199,12 @@ impl Program {
                     open.extend(table.starts().map(|offset| place + offset));
                 }
                 Step::Jump(other) => open.push(other),
-                Step::Assert(_) | Step::Save(_) | Step::Atomic | Step::AtomicEnd => open.push(next),
+                Step::Assert(_) | Step::Save(_) | Step::Atomic => open.push(next),
                 Step::Look { end, .. } | Step::Behind { end, .. } => open.push(end),
-                Step::Same { .. } | Step::Done | Step::DoneBehind | Step::Hit => return None,
+                // What an atomic group takes is settled before anything behind it is asked.
+                Step::Same { .. } | Step::AtomicEnd | Step::Done | Step::DoneBehind | Step::Hit => {
+                    return None;
+                }
             }
         }
         Some(set)
