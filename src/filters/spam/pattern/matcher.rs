@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use crate::filters::spam::text::{Segments, Target};
 
+use super::compile;
 use super::machine::Machine;
 use super::perl::{self, Refusal};
-use super::program::{self, Program, Step};
+use super::program::{Program, Step};
 use super::set::OctetSet;
 use super::sieve::{Places, Sieve};
 use super::tree::Assertion;
@@ -50,13 +51,14 @@ impl Start {
                 }
             }
         }
-        let run = match program.step(0) {
-            Step::Run(number) if !program.remembers => program
-                .runs
-                .get(number as usize)
-                .filter(|run| run.max == usize::MAX && run.min <= 1)
-                .map(|run| *program.set(run.set)),
-            _ => None,
+        let run = if let Step::Run(number) = program.step(0)
+            && !program.remembers
+        {
+            let run = program.runs.get(number as usize);
+            let endless = run.filter(|run| run.max == usize::MAX && run.min <= 1);
+            endless.map(|run| *program.set(run.set))
+        } else {
+            None
         };
         let text = program.step(0) == Step::Assert(Assertion::TextStart);
         let line = program.step(0) == Step::Assert(Assertion::LineStart);
@@ -78,7 +80,7 @@ impl Pattern {
     /// See [`Refusal`].
     pub(in crate::filters::spam) fn compile(pattern: &[u8], flags: &str) -> Result<Self, Refusal> {
         let parsed = perl::parse(pattern, flags)?;
-        let (program, points) = program::compile(&parsed)?;
+        let (program, points) = compile::compile(&parsed)?;
         let start = Start::of(&program);
         let window = if start.text { None } else { window::best(&program, &points) };
         Ok(Self { start, min: parsed.node.lengths().min, window, program })

@@ -8,6 +8,7 @@
 //! that is more than all the rest of the program. Here a pattern costs some hundred octets of steps, a thread keeps
 //! nothing, and every rule is counted by the same step limit.
 
+mod compile;
 mod machine;
 mod matcher;
 mod perl;

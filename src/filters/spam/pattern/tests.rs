@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::program::{self, Program};
-use super::{Machine, Pattern, Refusal, TextRules, perl};
+use super::program::Program;
+use super::{Machine, Pattern, Refusal, TextRules, compile, perl};
 use crate::filters::spam::text::{Segments, Target};
 
 const STEPS: u64 = 1_000_000;
@@ -154,7 +154,7 @@ fn no_pattern_runs_away() {
 }
 
 fn program_of(text: &str) -> Program {
-    program::compile(&perl::parse(text.as_bytes(), "").unwrap()).unwrap().0
+    compile::compile(&perl::parse(text.as_bytes(), "").unwrap()).unwrap().0
 }
 
 #[test]

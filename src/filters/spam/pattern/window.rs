@@ -106,10 +106,9 @@ fn rows(program: &Program, step: u32) -> Vec<Sets> {
         }
         for (next, states) in second {
             let mut row = [OctetSet::ALL; DEPTH];
-            if let [slot, other, rest @ ..] = &mut row {
-                (*slot, *other) = (set, next);
-                follow(program, states, rest, &mut seen, &mut budget);
-            }
+            let [slot, other, rest @ ..] = &mut row;
+            (*slot, *other) = (set, next);
+            follow(program, states, rest, &mut seen, &mut budget);
             out.push(row);
         }
         if out.len() > ROWS_MAX {
