@@ -129,6 +129,8 @@ pub(super) struct Run<'r> {
     machine: Machine,
     /// Steps that are left for this mail.
     pub(super) steps: u64,
+    /// For expressions, to be used again.
+    stack: Vec<f64>,
     /// What the named groups of rules caught.
     caught: BTreeMap<String, Vec<Vec<u8>>>,
 }
@@ -147,6 +149,7 @@ impl<'r> Run<'r> {
             texts,
             machine: Machine::new(0),
             steps: MAIL_STEPS,
+            stack: Vec::new(),
             caught: BTreeMap::new(),
         }
     }
@@ -156,7 +159,15 @@ impl<'r> Run<'r> {
         if let Some(value) = self.known(wanted) {
             return value;
         }
-        let mut waiting = vec![wanted];
+        let mut waiting = match self.ask(wanted) {
+            Ok(value) => {
+                if let Some(slot) = self.values.get_mut(wanted) {
+                    *slot = Some(value);
+                }
+                return value;
+            }
+            Err(first) => vec![wanted, first],
+        };
         while let Some(place) = waiting.last().copied() {
             match self.ask(place) {
                 Ok(value) => {
@@ -189,12 +200,15 @@ impl<'r> Run<'r> {
                 if meta.needs.iter().any(|need| self.cannot_hit(*need)) {
                     return Ok(0.0);
                 }
-                let value = meta.program.run(|name| {
+                let mut stack = std::mem::take(&mut self.stack);
+                let value = meta.program.run_on(&mut stack, |name| {
                     let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
                     links
                         .iter()
                         .try_fold(0.0, |sum, link| self.operand(*link).map(|value| sum + value))
-                })?;
+                });
+                self.stack = stack;
+                let value = value?;
                 // A hit always counts for something, even if the sum is under zero.
                 return Ok(if value < 0.0 { 1.0 } else { value });
             }

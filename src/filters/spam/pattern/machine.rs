@@ -104,7 +104,7 @@ impl Machine {
             }
             let next = match self.take(program, text, step, at) {
                 Next::Fail => self.back(program, text),
-                next => next,
+                next @ (Next::To(..) | Next::Found(_)) => next,
             };
             match next {
                 Next::To(to, place) => (step, at) = (to, place),
@@ -262,7 +262,20 @@ impl Machine {
                 self.cut(|frame| matches!(frame, Frame::Atomic));
                 Next::To(next, at)
             }
-            _ => Next::Found(at),
+            Step::Hit
+            | Step::Octet(_)
+            | Step::Set(_)
+            | Step::Text { .. }
+            | Step::Folded { .. }
+            | Step::Run(_)
+            | Step::Fork { .. }
+            | Step::Late { .. }
+            | Step::Guard { .. }
+            | Step::Choose { .. }
+            | Step::Jump(_)
+            | Step::Assert(_)
+            | Step::Save(_)
+            | Step::Moved { .. } => Next::Found(at),
         }
     }
 

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use crate::filters::spam::text::{Segments, Target};
 
+use super::compile;
 use super::machine::Machine;
 use super::perl::{self, Refusal};
-use super::program::{self, Program, Step};
+use super::program::{Program, Step};
 use super::set::OctetSet;
 use super::sieve::{Places, Sieve};
+use super::tree::Assertion;
 use super::window::{self, DEPTH, Window};
 
 /// With fewer patterns on a text, running them one by one is faster.
@@ -31,6 +33,8 @@ pub(in crate::filters::spam) struct Pattern {
 struct Start {
     /// It is the start of the text.
     text: bool,
+    /// It is the start of a line.
+    line: bool,
     /// It is a run without end of that set: should it fail, then so do all places in that run.
     run: Option<OctetSet>,
     /// For each octet, a bit for each of the first places where it may stand.
@@ -47,21 +51,23 @@ impl Start {
                 }
             }
         }
-        let run = match program.step(0) {
-            Step::Run(number) if !program.remembers => program
-                .runs
-                .get(number as usize)
-                .filter(|run| run.max == usize::MAX && run.min <= 1)
-                .map(|run| *program.set(run.set)),
-            _ => None,
+        let run = if let Step::Run(number) = program.step(0)
+            && !program.remembers
+        {
+            let run = program.runs.get(number as usize);
+            let endless = run.filter(|run| run.max == usize::MAX && run.min <= 1);
+            endless.map(|run| *program.set(run.set))
+        } else {
+            None
         };
-        let text = program.step(0) == Step::Assert(super::tree::Assertion::TextStart);
-        Self { text, run, heads }
+        let text = program.step(0) == Step::Assert(Assertion::TextStart);
+        let line = program.step(0) == Step::Assert(Assertion::LineStart);
+        Self { text, line, run, heads }
     }
 
     #[inline]
     fn fits(&self, near: &[u8]) -> bool {
-        near.iter().take(4).enumerate().all(|(depth, octet)| {
+        near.iter().take(DEPTH).enumerate().all(|(depth, octet)| {
             self.heads.get(usize::from(*octet)).is_some_and(|bits| bits >> depth & 1 == 1)
         })
     }
@@ -74,7 +80,7 @@ impl Pattern {
     /// See [`Refusal`].
     pub(in crate::filters::spam) fn compile(pattern: &[u8], flags: &str) -> Result<Self, Refusal> {
         let parsed = perl::parse(pattern, flags)?;
-        let (program, points) = program::compile(&parsed)?;
+        let (program, points) = compile::compile(&parsed)?;
         let start = Start::of(&program);
         let window = if start.text { None } else { window::best(&program, &points) };
         Ok(Self { start, min: parsed.node.lengths().min, window, program })
@@ -89,6 +95,7 @@ impl Pattern {
     ) -> Option<Range<usize>> {
         let last = text.len().checked_sub(self.min)?;
         machine.begin();
+        machine.left = machine.left.saturating_sub(text.len().saturating_sub(from) as u64 / 16);
         let mut at = from;
         if self.start.text {
             let end = if at == 0 { machine.match_at(&self.program, text, 0) } else { None };
@@ -96,6 +103,12 @@ impl Pattern {
         }
         while at <= last {
             let near = text.get(at..).unwrap_or_default();
+            if self.start.line && at > 0 && text.get(at - 1) != Some(&b'\n') {
+                let end = memchr::memchr(b'\n', near).unwrap_or(near.len());
+                machine.left = machine.left.saturating_sub(end as u64 / 64);
+                at += end + 1;
+                continue;
+            }
             if self.start.fits(near) {
                 if let Some(end) = machine.match_at(&self.program, text, at) {
                     return Some(at..end);

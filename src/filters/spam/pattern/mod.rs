@@ -8,6 +8,7 @@
 //! that is more than all the rest of the program. Here a pattern costs some hundred octets of steps, a thread keeps
 //! nothing, and every rule is counted by the same step limit.
 
+mod compile;
 mod machine;
 mod matcher;
 mod perl;
@@ -21,3 +22,6 @@ pub(in crate::filters::spam) use machine::Machine;
 pub(in crate::filters::spam) use matcher::{Candidates, Pattern, TextRules};
 pub(in crate::filters::spam) use perl::Refusal;
 pub(in crate::filters::spam) use sieve::Places;
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,6 @@ pub(in crate::filters::spam) enum Refusal {
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) node: Node,
-    /// How many groups are remembered.
-    pub(super) groups: u32,
     /// Groups with names.
     pub(super) names: Vec<(String, u32)>,
 }
@@ -58,7 +56,7 @@ pub(super) fn parse(pattern: &[u8], flags: &str) -> Result<Parsed, Refusal> {
     if parser.peek().is_some() {
         return Err(wrong("a ) closes nothing"));
     }
-    Ok(Parsed { node, groups: parser.groups, names: parser.names })
+    Ok(Parsed { node, names: parser.names })
 }
 
 #[derive(Debug, Clone, Copy, Default)]

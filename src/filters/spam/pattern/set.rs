@@ -58,6 +58,11 @@ impl OctetSet {
         self.iter().next()
     }
 
+    /// The greatest one.
+    pub(super) fn last(&self) -> Option<u8> {
+        self.iter().last()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = u8> {
         let starts = [0_u8, 64, 128, 192];
         self.0.into_iter().zip(starts).flat_map(|(word, start)| {

@@ -111,9 +111,9 @@ impl Node {
 
     /// Of branches; octets that stand alone become one set, which is the same.
     pub(super) fn choice(mut branches: Vec<Self>) -> Self {
-        let sets = branches.iter().map(|branch| match branch {
-            Self::Set(set) => Some(set),
-            _ => None,
+        let sets = branches.iter().map(|branch| {
+            let Self::Set(set) = branch else { return None };
+            Some(set)
         });
         if let Some(sets) = sets.collect::<Option<Vec<_>>>()
             && sets.len() > 1

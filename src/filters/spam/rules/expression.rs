@@ -109,9 +109,21 @@ impl Program {
     /// Only what `load` gives.
     pub(in crate::filters::spam) fn run<E>(
         &self,
+        load: impl FnMut(usize) -> Result<f64, E>,
+    ) -> Result<f64, E> {
+        self.run_on(&mut Vec::new(), load)
+    }
+
+    /// The same with a stack to be used again.
+    ///
+    /// # Errors
+    /// Only what `load` gives.
+    pub(in crate::filters::spam) fn run_on<E>(
+        &self,
+        stack: &mut Vec<f64>,
         mut load: impl FnMut(usize) -> Result<f64, E>,
     ) -> Result<f64, E> {
-        let mut stack: Vec<f64> = Vec::with_capacity(8);
+        stack.clear();
         let mut at = 0;
         while let Some(step) = self.steps.get(at) {
             at += 1;

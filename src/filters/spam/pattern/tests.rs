@@ -1,0 +1,267 @@
+use proptest::prelude::*;
+
+use super::program::Program;
+use super::{Machine, Pattern, Refusal, TextRules, compile, perl};
+use crate::filters::spam::text::{Segments, Target};
+
+const STEPS: u64 = 1_000_000;
+
+fn pattern(text: &str, flags: &str) -> Pattern {
+    Pattern::compile(text.as_bytes(), flags).unwrap_or_else(|why| panic!("{text}: {why:?}"))
+}
+
+fn matches(text: &str, flags: &str, subject: &[u8]) -> bool {
+    pattern(text, flags).is_match(subject)
+}
+
+/// Where the matches lie, one after the other.
+fn all(text: &str, subject: &str) -> Vec<(usize, usize)> {
+    let pattern = pattern(text, "");
+    let mut machine = Machine::new(STEPS);
+    let mut from = 0;
+    let mut found = Vec::new();
+    while let Some(range) = pattern.find(subject.as_bytes(), from, &mut machine) {
+        from = range.end.max(range.start + 1);
+        found.push((range.start, range.end));
+    }
+    found
+}
+
+#[test]
+fn perl_patterns_keep_their_meaning() {
+    let cases: &[(&str, &str, &[u8], bool)] = &[
+        ("^abc$", "", b"abc\n", true),
+        ("^abc$", "", b"abc\nd", false),
+        ("^abc$", "m", b"x\nabc\nd", true),
+        ("^", "m", b"", true),
+        (r"\n^", "m", b"a\n", false),
+        (r"abc\z", "", b"abc\n", false),
+        (r"abc\Z", "", b"abc\n", true),
+        (r"\<b\>", "", b"a<b>c", true),
+        ("[[]x[&&]", "", b"[x&", true),
+        (r"^\x{41}\x42\103$", "", b"ABC", true),
+        (r"[\101]", "", b"A", true),
+        (r"\x{20ac}", "", "€".as_bytes(), false),
+        (r"[\x{20ac}]", "", "€".as_bytes(), false),
+        (r"[^\x{20ac}]", "", b"a", true),
+        (r"a\vb", "", b"a\nb", true),
+        (r"a\hb", "", b"a\xA0b", true),
+        (r"a\Rb", "", b"a\r\nb", true),
+        ("a{,2}b{x", "", b"aab{x", true),
+        ("a{ 1, 2 }b", "", b"aab", true),
+        ("a b # c", "x", b"ab", true),
+        ("[a b]c", "x", b" c", true),
+        (r"\Qa.b\E.", "", b"a.bc", true),
+        (r"\Qa.b\E.", "", b"axbc", false),
+        ("(?i:FREE) money", "", b"free money", true),
+        ("(?i)FREE money", "", b"free MONEY", true),
+        ("a(?i)b|c", "", b"C", true),
+        ("(?:a(?i)b)c", "", b"aBC", false),
+        ("\u{e9}", "i", "é".as_bytes(), true),
+        // Letters above 127 have the cases of Latin-1.
+        (r"\xE9", "i", b"\xC9", true),
+        (r"[\xE0-\xE9]", "i", b"\xC9", true),
+        (r"\w", "", b"\xE9", false),
+        (r"[[:alpha:]]", "", b"\xE9", false),
+        (r"[[:^digit:]]", "", b"1", false),
+        ("a(?#note)b", "", b"ab", true),
+        (r"\/x\/", "", b"/x/", true),
+        (".", "", b"\n", false),
+        (".", "s", b"\n", true),
+    ];
+    for (text, flags, subject, want) in cases {
+        assert_eq!(matches(text, flags, subject), *want, "{text}");
+    }
+}
+
+#[test]
+fn what_looks_around_or_back_is_understood() {
+    let cases: &[(&str, &str, bool)] = &[
+        ("a(?=b)", "ab", true),
+        ("a(?=b)c", "abc", false),
+        ("a(?!b)", "ab", false),
+        ("a(?!b)", "abac", true),
+        ("(?<!a)b", "ab", false),
+        ("(?<!a)b", "b", true),
+        ("(?<=ab|c)d", "abd", true),
+        ("(?<=ab|c)d", "cd", true),
+        ("(?<=ab|c)d", "bd", false),
+        ("^(?!.*x)a", "aax", false),
+        ("^(?=.*x)a", "aax", true),
+        (r"\b(?:(?!no)\w)+\b", "knot", false),
+        (r"(a+)-\1$", "aa-aa", true),
+        (r"^(a+)-\1$", "aa-a", false),
+        (r"(\w)\1", "hello", true),
+        (r"(?i)(a)\1", "aA", true),
+        (r"(?<x>a)\k<x>", "aa", true),
+        (r"(?P<x>a)(?P=x)", "aa", true),
+        (r"(a)(b)\g{-1}", "abb", true),
+        ("a++a", "aaa", false),
+        ("a*+b", "aab", true),
+        ("(?>a|ab)c", "abc", false),
+        ("(?:a|ab)++c", "abc", false),
+        ("(?>a*)ab", "aab", false),
+        (r"(?:(x)|y)*\1z", "xyxz", true),
+        (r"(?=(a+))\1b", "aab", true),
+    ];
+    for (text, subject, want) in cases {
+        assert_eq!(matches(text, "", subject.as_bytes()), *want, "{text} on {subject}");
+    }
+}
+
+#[test]
+fn matches_follow_one_another() {
+    assert_eq!(all("a|ab", "abab"), [(0, 1), (2, 3)]);
+    assert_eq!(all("ab|a", "abab"), [(0, 2), (2, 4)]);
+    assert_eq!(all("a+?", "aa"), [(0, 1), (1, 2)]);
+    assert_eq!(all("(?:ab?)+", "aabxab"), [(0, 3), (4, 6)]);
+    assert_eq!(all(".*x", "ax\nbx\nc"), [(0, 2), (3, 5)]);
+    assert_eq!(all("^a", "aa"), [(0, 1)]);
+    assert_eq!(all("x*", "ax"), [(0, 0), (1, 2), (2, 2)]);
+}
+
+#[test]
+fn broken_patterns_are_wrong() {
+    for text in [
+        "(a", "a)", "[a", "*a", r"a\", "(?y)", "[z-a]", "a**", r"\1", "[[:x:]]", "a{3,2}",
+        "(?<=a+)b",
+    ] {
+        let got = Pattern::compile(text.as_bytes(), "");
+        assert!(matches!(got, Err(Refusal::Wrong(_))), "{text}: {got:?}");
+    }
+    for text in [r"\p{L}", "(?|a)", "(?R)", r"\Ga", "((((a){999}){999}){999}){999}"] {
+        let got = Pattern::compile(text.as_bytes(), "");
+        assert!(matches!(got, Err(Refusal::NotBuilt(_))), "{text}: {got:?}");
+    }
+}
+
+/// Patterns on which a matcher that only goes back and tries again needs a lifetime.
+#[test]
+fn no_pattern_runs_away() {
+    let many = "a".repeat(20_000);
+    for text in
+        ["(?:a*)*b", "(?:a|a)*b", "(?:a|aa)+$x", "(?:a?){30}a{30}b", "(?:.*,)*y", "(?:a+a+)+b"]
+    {
+        let pattern = pattern(text, "");
+        let mut machine = Machine::new(STEPS);
+        assert_eq!(pattern.find(many.as_bytes(), 0, &mut machine), None, "{text}");
+    }
+    // With what was caught before, ways that meet are not alike: the limit ends it.
+    let pattern = pattern(r"(a*)*\1b", "");
+    let mut machine = Machine::new(STEPS);
+    assert_eq!(pattern.find(many.as_bytes(), 0, &mut machine), None);
+    assert_eq!(machine.left, 0);
+}
+
+fn program_of(text: &str) -> Program {
+    compile::compile(&perl::parse(text.as_bytes(), "").unwrap()).unwrap().0
+}
+
+#[test]
+fn a_run_keeps_what_cannot_follow_it() {
+    use super::tree::Greed;
+    let greeds =
+        |text: &str| -> Vec<Greed> { program_of(text).runs.iter().map(|run| run.greed).collect() };
+    assert_eq!(greeds("a+b"), [Greed::Possessive]);
+    assert_eq!(greeds("a+?b"), [Greed::Possessive]);
+    assert_eq!(greeds("a+ab"), [Greed::Most]);
+    assert_eq!(greeds("a+"), [Greed::Most]);
+}
+
+/// What `regex` says, which knows nothing of looks and groups.
+fn referee(text: &str, subject: &[u8]) -> Option<Vec<(usize, usize)>> {
+    let regex = regex::bytes::RegexBuilder::new(text).unicode(false).build().ok()?;
+    Some(regex.find_iter(subject).map(|found| (found.start(), found.end())).collect())
+}
+
+/// Patterns of a small alphabet, in which much can go wrong.
+fn patterns() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "[abc]",
+        Just("[ab]".to_owned()),
+        Just("[^a]".to_owned()),
+        Just(".".to_owned()),
+        Just(r"\b".to_owned()),
+        Just("(?:^)".to_owned()),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(|pieces| pieces.concat()),
+            proptest::collection::vec(inner.clone(), 1..4)
+                .prop_map(|pieces| format!("(?:{})", pieces.join("|"))),
+            (
+                inner,
+                prop_oneof![
+                    "[*+?]",
+                    Just("{2}".to_owned()),
+                    Just("{1,3}".to_owned()),
+                    Just("{0,2}".to_owned())
+                ],
+                "[?]?"
+            )
+                .prop_map(|(piece, count, lazy)| format!("(?:{piece}){count}{lazy}")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_pattern_finds_what_another_engine_finds(text in patterns(), subject in "[abc\n]{0,24}") {
+        let Some(want) = referee(&text, subject.as_bytes()) else { return Ok(()) };
+        // After an empty match both go on one octet later, but the other engine skips one that touches the last.
+        let want: Vec<_> = want.into_iter().filter(|(start, end)| start < end).collect();
+        let Ok(pattern) = Pattern::compile(text.as_bytes(), "") else { return Ok(()) };
+        let mut machine = Machine::new(STEPS);
+        let first = pattern.find(subject.as_bytes(), 0, &mut machine);
+        let first = first.filter(|range| !range.is_empty()).map(|range| (range.start, range.end));
+        if let Some(first) = first {
+            prop_assert_eq!(want.first(), Some(&first), "{}", text);
+        } else if pattern.find(subject.as_bytes(), 0, &mut machine).is_none() {
+            prop_assert!(want.is_empty(), "{}: {:?}", text, want);
+        }
+    }
+
+    /// With and without noticing that ways meet, and with the sieve, the answer is the same.
+    #[test]
+    fn the_sieve_loses_no_match(words in proptest::collection::vec(patterns(), 4..8), subject in "[abc\n]{0,40}") {
+        let patterns: Vec<Pattern> =
+            words.iter().filter_map(|text| Pattern::compile(text.as_bytes(), "").ok()).collect();
+        let mut text = Segments::default();
+        text.push(subject.as_bytes());
+        let mut rules = TextRules::new(Target::Body, "body".to_owned());
+        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
+        let candidates = rules.candidates(&text);
+        for (pattern, slot) in patterns.iter().zip(slots) {
+            let Some(slot) = slot else { continue };
+            let found = pattern.find(subject.as_bytes(), 0, &mut Machine::new(STEPS));
+            prop_assert!(found.is_none() || !candidates[slot as usize].is_empty());
+        }
+    }
+
+    #[test]
+    fn no_octets_make_it_fail(
+        text in proptest::collection::vec(any::<u8>(), 0..60),
+        flags in "[imsx]{0,2}",
+        subject in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        if let Ok(pattern) = Pattern::compile(&text, &flags) {
+            let _ = pattern.find(&subject, 0, &mut Machine::new(20_000));
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_pattern_is_read_or_refused(text in r"[ab()|*+?{}\[\]^$.\\1<=!>:0-9-]{0,30}") {
+        if let Ok(pattern) = Pattern::compile(text.as_bytes(), "") {
+            let _ = pattern.find(b"abab1", 0, &mut Machine::new(20_000));
+        }
+    }
+
+    #[test]
+    fn quoted_text_matches_itself(text in "[ -~]{1,30}") {
+        prop_assume!(!text.contains("\\E"));
+        let pattern = format!("^\\Q{text}\\E$");
+        prop_assert!(matches(&pattern, "", text.as_bytes()), "{}", pattern);
+    }
+}

@@ -1,0 +1,161 @@
+//! The rule language as SpamAssassin's rule files use it.
+
+use super::*;
+
+fn mail(body: &str) -> Message {
+    message(
+        "Subject: hello\nTo: Ann <ann@example.org>\n",
+        body,
+        &["http://x.example/?ann@example.org"],
+    )
+}
+
+fn hits(rules: &str, body: &str) -> Vec<String> {
+    let (engine, _) = load(rules);
+    names(&run(&engine, &mail(body))).into_iter().map(str::to_owned).collect()
+}
+
+fn scores(rules: &str, options: Options) -> Vec<Score> {
+    let file = RuleFile::built_in("t/x.cf", rules.as_bytes());
+    let (engine, _) = Engine::load_for(&[file], &BTreeMap::new(), options);
+    engine.rules.iter().map(|rule| rule.score).collect()
+}
+
+#[test]
+fn the_way_of_running_chooses_among_four_points() {
+    let rules = "body A /a/\nscore A 1 2 3 4\nscore A (0.5)\nbody B /b/\nscore B 7\n";
+    for (network, learned, want) in
+        [(false, false, 1_500), (true, false, 2_500), (false, true, 3_500), (true, true, 4_500)]
+    {
+        assert_eq!(scores(rules, Options { network, learned }), [Score(want), Score(7_000)]);
+    }
+    let rules = "header N eval:check_from_in_blacklist()\ntflags N net\n";
+    let (engine, mistakes) = load(rules);
+    assert_eq!(mistakes, []);
+    assert_eq!(engine.describe("N").unwrap().unavailable, Some("the network is not asked"));
+}
+
+#[test]
+fn points_have_defaults() {
+    let rules = "body A /a/\nbody T_B /b/\nbody C /c/\ntflags C nice\nbody __D /d/\n";
+    let want = [1_000, 10, -1_000, 1_000].map(Score);
+    assert_eq!(scores(rules, Options::default()), want);
+}
+
+#[test]
+fn a_rule_of_no_points_is_nothing_to_others() {
+    assert_eq!(hits("body __A /x/\nscore __A 0\nmeta B !__A\n", "x"), ["B"]);
+    // It waits for a value that never comes.
+    assert_eq!(hits("meta __A 1\nscore __A 0\nmeta B !__A\nmeta C B || 1\n", "x"), [""; 0]);
+}
+
+#[test]
+fn the_last_definition_counts_whatever_its_kind() {
+    assert_eq!(hits("body A /x/\nmeta A 0\n", "x"), [""; 0]);
+    assert_eq!(hits("meta A 0\nbody A /x/\nscore A 2\n", "x"), ["A"]);
+}
+
+#[test]
+fn hits_are_counted_and_added() {
+    let rules = "body __X /x/\ntflags __X multiple maxhits=3\nbody __Y /y/\n\
+        meta A __X == 3\nmeta B (__X + __Y) > 3\nmeta C rules_matching(__*) >= 4\nmeta D __X ^ 1\n\
+        meta E __NONE\nmeta F ( )\nmeta G -1\n";
+    assert_eq!(hits(rules, "x x x x y"), ["A", "B", "C", "D", "G"]);
+}
+
+#[test]
+fn only_lines_in_our_language_are_read() {
+    let (engine, mistakes) =
+        load("lang de describe A egal\nlang en describe A yes\nbody A /a/\nlang fr body B /b/\n");
+    assert_eq!(mistakes, []);
+    assert_eq!((engine.describe("A").unwrap().describe, engine.rule_count()), ("yes", 1));
+}
+
+#[test]
+fn conditions_are_answered_as_spamassassin_does() {
+    for (condition, want) in [
+        ("if can(Mail::SpamAssassin::Conf::feature_bug6558_free)", true),
+        ("if has(Mail::SpamAssassin::Plugin::URIDetail::has_host_key)", true),
+        ("if can(Mail::SpamAssassin::Conf::feature_x)", false),
+        ("if !plugin(Mail::SpamAssassin::Plugin::Bayes)", false),
+        ("if (version >= 4.000000) && (version < 5)", true),
+        ("if local_tests_only", true),
+        ("ifplugin Mail::SpamAssassin::Plugin::DKIM", true),
+        ("ifplugin Mail::SpamAssassin::Plugin::TextCat", false),
+    ] {
+        let (engine, _) = load(&format!("{condition}\nbody A /a/\nelse\nbody B /b/\nendif\n"));
+        assert_eq!(engine.rule_names().next(), Some(if want { "A" } else { "B" }), "{condition}");
+    }
+    let (engine, mistakes) = load("body A /a/\nrequire_version 3.004006\nbody B /b/\n");
+    assert_eq!(engine.rule_count(), 1);
+    assert!(mistakes[0].to_string().starts_with("t/x.cf:2: warning: the rest of this file"));
+}
+
+#[test]
+fn tags_are_replaced_where_rules_ask_for_it() {
+    let rules = "replace_tag V (?:v|\\\\\\/)\nreplace_inter GAP [-.]?\nreplace_rules A\n\
+        body A /<inter GAP><V><V>x/\nbody B /<V>x/\n";
+    assert_eq!(hits(rules, "v-\\/x"), ["A"]);
+    assert_eq!(hits(rules, "<V>x"), ["B"]);
+}
+
+#[test]
+fn a_pattern_may_hold_what_another_has_caught() {
+    let rules = "header __TO To:addr =~ /(?<WHO>.+)/\nuri A /\\?%{WHO}$/\nuri B /%{NOBODY}/\n";
+    assert_eq!(hits(rules, "x"), ["A"]);
+    assert_eq!(hits("uri A /%{WHO}/\n", "x"), [""; 0]);
+}
+
+#[test]
+fn a_name_alone_is_a_rule_that_never_hits() {
+    let (engine, mistakes) = load("reuse A\nbody B /x/\nreuse B\nmeta C !A\n");
+    assert_eq!(mistakes, []);
+    assert_eq!(names(&run(&engine, &mail("x"))), ["B", "C"]);
+}
+
+#[test]
+fn what_is_not_used_is_told_once_with_what_to_set() {
+    let (_, mistakes) =
+        load("report_safe 0\nreport_safe 1\nadd_header all X y\nversion_tag z\nrazor_timeout 1\n");
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "t/x.cf:3: warning: `add_header` is not used here; our own header fields are always added; see `tamis config`",
+            "t/x.cf:5: warning: `razor_timeout` is not used here; there is no client for Razor",
+            "t/x.cf:1: warning: `report_safe` is not used here and 1 more; what passes is never repacked",
+        ]
+    );
+}
+
+#[test]
+fn a_hit_says_where_it_is() {
+    let (engine, _) = load(
+        "body A /needle/\nbody B /hello/\nheader C To:addr =~ /example/\nrawbody D /hay/\nmeta E A && B\n",
+    );
+    let outcome = run(&engine, &mail("hay\r\n\r\na needle\r\n"));
+    let places: Vec<(&str, &str)> =
+        outcome.hits.iter().map(|hit| (hit.place.as_str(), hit.evidence.as_str())).collect();
+    assert_eq!(
+        places,
+        [
+            ("body, paragraph 2, octet 2", "needle"),
+            ("subject, octet 0", "hello"),
+            ("header To:addr, octet 4", "example"),
+            ("rawbody, piece 1, octet 0", "hay"),
+            ("rules", "A B"),
+        ]
+    );
+}
+
+#[test]
+fn a_rule_that_takes_too_much_is_told_and_the_others_run() {
+    let rules = "rawbody A /(a*)*\\1b/\nbody B /aaa/\n";
+    let (engine, mistakes) = load(rules);
+    assert_eq!(mistakes, []);
+    let outcome = run(&engine, &mail(&"a".repeat(60_000)));
+    assert_eq!(names(&outcome), ["B"]);
+    assert_eq!(outcome.not_run.len(), 1);
+    assert_eq!(outcome.not_run[0].check, "spam:A");
+    assert_eq!(outcome.not_run[0].why, "it took more than its share of time");
+}
