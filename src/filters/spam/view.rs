@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
+use super::evals::image::Images;
 use super::evals::mime::MimeFacts;
 use super::text::header::Header;
 use super::text::html::Html;
@@ -24,6 +25,7 @@ pub(super) struct View<'v> {
     invisible: OnceCell<Segments>,
     raw_body: OnceCell<Segments>,
     mime: OnceCell<MimeFacts>,
+    images: OnceCell<Images>,
 }
 
 impl<'v> View<'v> {
@@ -39,6 +41,7 @@ impl<'v> View<'v> {
             invisible: OnceCell::new(),
             raw_body: OnceCell::new(),
             mime: OnceCell::new(),
+            images: OnceCell::new(),
         }
     }
 
@@ -81,6 +84,11 @@ impl<'v> View<'v> {
     /// What the parts and their octets tell.
     pub(super) fn mime(&self) -> &MimeFacts {
         self.mime.get_or_init(|| MimeFacts::of(self))
+    }
+
+    /// The pictures.
+    pub(super) fn images(&self) -> &Images {
+        self.images.get_or_init(|| Images::of(self))
     }
 
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.

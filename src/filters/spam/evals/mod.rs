@@ -5,6 +5,7 @@
 
 mod arguments;
 mod html;
+pub(in crate::filters::spam) mod image;
 mod lists;
 pub(in crate::filters::spam) mod mime;
 
@@ -68,7 +69,8 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 3] = [html::FUNCTIONS, lists::FUNCTIONS, mime::FUNCTIONS];
+const FAMILIES: [&[Function]; 4] =
+    [html::FUNCTIONS, image::FUNCTIONS, lists::FUNCTIONS, mime::FUNCTIONS];
 
 /// The keys of rule files that a family reads.
 const KEYS: [&[&str]; 1] = [lists::KEYS];

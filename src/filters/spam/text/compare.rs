@@ -155,6 +155,7 @@ fn functions_hit_where_those_of_spamassassin_hit() {
             .iter()
             .chain(&[
                 "check_abundant",
+                "image_",
                 "check_for_upper",
                 "check_base64",
                 "check_qp",
