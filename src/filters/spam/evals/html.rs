@@ -55,7 +55,6 @@ impl Comparison {
         known.ok_or_else(|| format!("`{text}` is no comparison like `< 384` or `!= 0`"))
     }
 
-    #[expect(clippy::float_cmp, reason = "numbers of rules are compared as they are")]
     fn holds(self, value: f64) -> bool {
         match self.operator {
             Operator::Less => value < self.number,
