@@ -29,9 +29,9 @@ pub struct ScanOptions {
     /// What the client says in HELO
     #[arg(long, value_name = "NAME")]
     helo: Option<String>,
-    /// Envelope sender
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    from: String,
+    /// Envelope sender; "" for a bounce. If not given, rules guess it from the header
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
     /// Envelope recipient; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     rcpt: Vec<String>,
@@ -174,7 +174,7 @@ fn envelope(scan: &ScanOptions) -> Envelope {
     Envelope {
         client: Client { address: scan.client, helo: scan.helo.clone(), ..Client::default() },
         helo: scan.helo.clone().unwrap_or_default(),
-        sender: path(&scan.from),
+        sender: scan.from.as_deref().map(path).unwrap_or_default(),
         recipients: recipients.iter().map(|address| Recipient { path: path(address) }).collect(),
         ..Envelope::default()
     }

@@ -106,7 +106,6 @@ impl<'v> View<'v> {
     pub(super) fn mime(&self) -> &MimeFacts {
         self.mime.get_or_init(|| MimeFacts::of(self))
     }
-
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.
     pub(super) fn body(&self) -> &Segments {
         self.body.get_or_init(|| paragraphs(self.parts(), Shown::All))

@@ -82,9 +82,9 @@ fn fits(regex: &LazyLock<Option<Regex>>, text: &[u8]) -> bool {
     regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
-/// True if mail in that charset may be in a language the site reads. All are read, as long as nobody says otherwise.
-pub(super) fn is_near(_view: &View<'_>, _charset: &str) -> bool {
-    true
+/// True if mail in that charset may be in a language the site reads (`ok_locales`).
+pub(super) fn is_near(view: &View<'_>, charset: &str) -> bool {
+    view.engine.tables.locales.reads(charset.as_bytes())
 }
 
 fn ratio(part: usize, all: usize) -> f64 {
@@ -424,7 +424,7 @@ pub(super) mod tests {
             received: jiff::Timestamp::UNIX_EPOCH,
             known: Known::NOTHING,
         };
-        let call = crate::filters::spam::evals::call(call).unwrap();
+        let call = crate::filters::spam::evals::call(call, false).unwrap();
         call.ask(&View::new(&engine, &mail)) != Answer::No
     }
 
@@ -483,7 +483,7 @@ pub(super) mod tests {
     #[test]
     fn wrong_names_are_told() {
         for call in ["check_for_mime('bogus')", "check_msg_parse_flags('bogus')"] {
-            assert!(super::super::call(call).is_err(), "{call}");
+            assert!(super::super::call(call, false).is_err(), "{call}");
         }
     }
 }

@@ -18,7 +18,7 @@ fn hits(rules: &str, body: &str) -> Vec<String> {
 fn scores(rules: &str, options: Options) -> Vec<Score> {
     let file = RuleFile::built_in("t/x.cf", rules.as_bytes());
     let (engine, _) = Engine::load_for(&[file], &BTreeMap::new(), options);
-    engine.rules.iter().map(|rule| rule.score).collect()
+    engine.rules.iter().map(|rule| rule.score(false)).collect()
 }
 
 #[test]

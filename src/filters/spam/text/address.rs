@@ -206,8 +206,11 @@ fn address_length(text: &[u8]) -> Option<usize> {
     (length > 0).then_some(user + 1 + length)
 }
 
+/// An address, a comment, and what follows.
+type InAngles<'v> = (&'v [u8], Option<&'v [u8]>, &'v [u8]);
+
 /// An address in angles (behind the first one), what repeats it, a comment, and what follows.
-fn in_angles(inside: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+fn in_angles(inside: &[u8]) -> Option<InAngles<'_>> {
     let text = trim_start(inside);
     let first = text.iter().position(|octet| matches!(octet, b'>' | b'@')).unwrap_or(text.len());
     let run = text.get(first..).unwrap_or_default();

@@ -155,13 +155,14 @@ fn functions_hit_where_those_of_spamassassin_hit() {
             .iter()
             .chain(&[
                 "check_abundant",
+                "image_",
                 "check_for_upper",
                 "check_base64",
                 "check_qp",
                 "check_for_faraway_charset(",
             ])
             .any(|start| call.starts_with(start));
-        if ours && let Ok(call) = crate::filters::spam::evals::call(&call) {
+        if ours && let Ok(call) = crate::filters::spam::evals::call(&call, false) {
             rules.push((name, call, 0, Vec::new(), Vec::new()));
         }
     }

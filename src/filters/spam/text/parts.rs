@@ -160,8 +160,6 @@ pub(in crate::filters::spam) struct Parts {
     /// Nodes in the order in which they stand in the message.
     order: Vec<usize>,
     pub(in crate::filters::spam) flags: Flags,
-    /// Octets of the body as it came.
-    pub(in crate::filters::spam) body_length: usize,
     /// Per boundary: 1 if it was opened, 0 again if it was closed.
     balance: HashMap<Vec<u8>, i32>,
 }
@@ -177,7 +175,7 @@ struct Waiting {
 impl Parts {
     /// Reads a message whose line ends are LF: its header was read, `body` is the rest.
     pub(in crate::filters::spam) fn read(header: Header, body: &[u8]) -> Self {
-        let mut parts = Self { body_length: body.len(), ..Self::default() };
+        let mut parts = Self::default();
         let mut waiting = VecDeque::new();
         parts.add_message(header, body, DEPTH_MAX, &mut waiting);
         let mut attached_left = ATTACHED_MAX;

@@ -1,6 +1,6 @@
 //! From tags and texts to a page as text, and to what its tags tell.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 
@@ -178,8 +178,7 @@ struct State {
     styles: Styles,
     text: String,
     pieces: Vec<Piece>,
-    base: Option<String>,
-    anchors_wide: bool,
+    base: Option<Arc<str>>,
     backhair: std::collections::BTreeSet<(usize, usize)>,
 }
 
@@ -191,7 +190,6 @@ impl State {
             text: String::new(),
             pieces: Vec::new(),
             base: None,
-            anchors_wide: false,
             backhair: std::collections::BTreeSet::new(),
         }
     }
@@ -281,7 +279,6 @@ impl State {
             && let Some(anchor) = self.facts.anchors.last_mut()
         {
             anchor.text.push_str(&text.text);
-            self.anchors_wide |= text.wide;
         }
         if self.is_inside("title")
             && let Some(title) = self.facts.titles.last_mut()
@@ -419,7 +416,7 @@ impl State {
         if !uri.ends_with('/') {
             uri.push('/');
         }
-        self.base = Some(uri);
+        self.base = Some(uri.into());
     }
 
     fn tests(&mut self, tag: &str, attributes: &[(String, Text)]) {
@@ -563,90 +560,4 @@ fn pixels(text: &str, percent: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn page(text: &str) -> Page {
-        render(&Text { text: text.to_owned(), wide: !text.is_ascii() })
-    }
-
-    #[test]
-    fn tags_become_white_space() {
-        for (html, want) in [
-            ("a <br> b", "a\nb"),
-            ("a<p>b</p>c", "a\n\nb\n\nc"),
-            ("a<td>b</td> c", "a b c"),
-            ("a  \n b<b> c</b>", "a b c"),
-            ("a&nbsp;&nbsp;b<br/>c", "a b\nc"),
-            ("a<style>x</style>b<script>y</script>c<!-- z -->d", "abcd"),
-            ("<title>t</title>a", "\n\nt\n\na"),
-            ("a &lt;b&gt; &eacute;", "a <b> \u{e9}"),
-        ] {
-            assert_eq!(page(html).text.text, want, "{html}");
-        }
-    }
-
-    #[test]
-    fn hidden_text_is_told_from_seen_text() {
-        let page = page("a<font color=white>b</font>c<p style='display:none'>d</p>");
-        assert_eq!(page.visible.text, "ac\n\n\n\n");
-        assert_eq!(page.invisible.text, "bd");
-        assert!(page.facts.font_low_contrast);
-    }
-
-    #[test]
-    fn tags_are_counted() {
-        let facts = page("<html><foo>a</b></b><a href=' x '>y<img width=10 height=50%></a>").facts;
-        assert_eq!((facts.tags, facts.elements, facts.closed_extra), (7, 6, 2));
-        assert_eq!((facts.tags_seen, facts.elements_seen), (5, 4));
-        assert_eq!(facts.inside.get("html"), Some(&1));
-        assert_eq!(facts.inside.get("a"), Some(&0));
-        assert_eq!(facts.image_area, 3_000.0);
-        assert_eq!(facts.anchors, [Anchor { href: "x".to_owned(), text: "y<img>\n".to_owned() }]);
-        assert_eq!(facts.uris.len(), 1);
-    }
-
-    #[test]
-    fn addresses_stand_in_many_tags() {
-        let page = page(
-            "<base href='http://h/d/i.html'><a x/href=a><img src=b><body background=c><form action=d>\
-             <meta http-equiv=refresh content='5; URL=e; x'><iframe src=f></iframe>",
-        );
-        let uris: Vec<(&str, &str)> =
-            page.facts.uris.iter().map(|uri| (uri.tag.as_str(), uri.value.as_str())).collect();
-        let want = [
-            ("base", "http://h/d/i.html"),
-            ("a", "a"),
-            ("img", "b"),
-            ("body", "c"),
-            ("form", "d"),
-            ("meta", "e"),
-            ("iframe", "f"),
-        ];
-        assert_eq!(uris, want);
-        assert_eq!(page.facts.uris[1].base.as_deref(), Some("http://h/d/"));
-    }
-
-    #[test]
-    fn words_cut_by_tags_are_counted() {
-        let facts = page("Vi<b>ag</b>ra x <i>y</i>").facts;
-        assert_eq!((facts.obfuscation, facts.backhair), (2, 1));
-    }
-
-    #[test]
-    fn the_known_tags_are_sorted() {
-        assert!(ELEMENTS.is_sorted());
-    }
-
-    proptest! {
-        #[test]
-        fn no_page_makes_it_fail(
-            text in "(<|>|</|/>|p|td|font|style| color=|white|[\"' \n]|a href=|&nbsp;|x|é|_|%){0,60}"
-        ) {
-            let page = page(&text);
-            prop_assert!(page.visible.text.len() + page.invisible.text.len() == page.text.text.len());
-        }
-    }
-}
+mod tests;
