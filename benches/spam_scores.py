@@ -74,10 +74,9 @@ def fit(points, spam, ham, own):
             ham_count[name] = ham_count.get(name, 0) + 1
     start = {name: min(points[name][0], CAP) for name in free}
     now = dict(start)
-    fitted = sorted(name for name in free if count.get(name, 0) >= FEW)
+    fitted = sorted(name for name in free if count.get(name, 0) >= FEW or ham_count.get(name, 0) > 0)
     # A rule that hits ham is bounded the more tightly the more of its hits are ham.
     bound = {name: max(FLOOR, CAP * (1 - 4 * ham_count.get(name, 0) / count[name])) for name in fitted}
-    total = len(spam) + HAM_WEIGHT * len(ham) + OWN_WEIGHT * len(own)
     rows = [([n for n in names if n in free], 1.0, 1.0) for _, names in spam]
     rows += [([n for n in names if n in free], 0.0, HAM_WEIGHT) for _, names in ham]
     rows += [([n for n in names if n in free], 0.0, OWN_WEIGHT) for _, names in own]
@@ -97,7 +96,6 @@ def fit(points, spam, ham, own):
             step = STEP * (1 - turn / ROUNDS)
             moved = now[name] - step * max(-5.0, min(5.0, slope))
             now[name] = max(FLOOR, min(bound[name], moved))
-    del total
     return {name: round(value, 1) for name, value in now.items()}
 
 
