@@ -25,7 +25,8 @@ FEW = 8  # a rule that hit fewer mails keeps the points its writer gave
 HAM_WEIGHT = 30.0  # a good mail flagged costs as much as so many spam mails missed
 OWN_WEIGHT = 60.0  # the same for our own mails, which stand for all modern mail
 PULL = 0.3  # how strongly points are held to those the writer gave
-MARGIN = 1.0  # points by which a mail should be away from the threshold
+SPAM_MARGIN = 1.0  # points by which spam should be over the threshold
+HAM_MARGIN = 2.0  # points by which good mail should be under it: what is unseen varies
 ROUNDS = 1500
 STEP = 0.02
 
@@ -84,7 +85,7 @@ def fit(points, spam, ham, own):
         gradient = dict.fromkeys(fitted, 0.0)
         for names, wanted, weight in rows:
             value = sum(now[name] for name in names)
-            away = value - FLAGGED - MARGIN if wanted else value - FLAGGED + MARGIN
+            away = value - FLAGGED - SPAM_MARGIN if wanted else value - FLAGGED + HAM_MARGIN
             chance = 1 / (1 + math.exp(-max(-30.0, min(30.0, 1.5 * away))))
             slope = weight * (chance - wanted)
             if abs(slope) > 1e-4:
