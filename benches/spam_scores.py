@@ -25,7 +25,8 @@ FEW = 8  # a rule that hit fewer mails keeps the points its writer gave
 HAM_WEIGHT = 30.0  # a good mail flagged costs as much as so many spam mails missed
 OWN_WEIGHT = 60.0  # the same for our own mails, which stand for all modern mail
 PULL = 0.3  # how strongly points are held to those the writer gave
-MARGIN = 1.0  # points by which a mail should be away from the threshold
+SPAM_MARGIN = 1.0  # points by which spam should be over the threshold
+HAM_MARGIN = 2.0  # points by which good mail should be under it: what is unseen varies
 ROUNDS = 1500
 STEP = 0.02
 
@@ -74,10 +75,9 @@ def fit(points, spam, ham, own):
             ham_count[name] = ham_count.get(name, 0) + 1
     start = {name: min(points[name][0], CAP) for name in free}
     now = dict(start)
-    fitted = sorted(name for name in free if count.get(name, 0) >= FEW)
+    fitted = sorted(name for name in free if count.get(name, 0) >= FEW or ham_count.get(name, 0) > 0)
     # A rule that hits ham is bounded the more tightly the more of its hits are ham.
     bound = {name: max(FLOOR, CAP * (1 - 4 * ham_count.get(name, 0) / count[name])) for name in fitted}
-    total = len(spam) + HAM_WEIGHT * len(ham) + OWN_WEIGHT * len(own)
     rows = [([n for n in names if n in free], 1.0, 1.0) for _, names in spam]
     rows += [([n for n in names if n in free], 0.0, HAM_WEIGHT) for _, names in ham]
     rows += [([n for n in names if n in free], 0.0, OWN_WEIGHT) for _, names in own]
@@ -85,7 +85,7 @@ def fit(points, spam, ham, own):
         gradient = dict.fromkeys(fitted, 0.0)
         for names, wanted, weight in rows:
             value = sum(now[name] for name in names)
-            away = value - FLAGGED - MARGIN if wanted else value - FLAGGED + MARGIN
+            away = value - FLAGGED - SPAM_MARGIN if wanted else value - FLAGGED + HAM_MARGIN
             chance = 1 / (1 + math.exp(-max(-30.0, min(30.0, 1.5 * away))))
             slope = weight * (chance - wanted)
             if abs(slope) > 1e-4:
@@ -97,7 +97,6 @@ def fit(points, spam, ham, own):
             step = STEP * (1 - turn / ROUNDS)
             moved = now[name] - step * max(-5.0, min(5.0, slope))
             now[name] = max(FLOOR, min(bound[name], moved))
-    del total
     return {name: round(value, 1) for name, value in now.items()}
 
 

@@ -45,7 +45,7 @@ fn wanted_mail_of_today_is_no_spam() {
     assert!(files.len() >= MAILS_MIN, "{} mails in {}", files.len(), folder.display());
 
     let tamis = Setup::to(Sink::start().port).prepare();
-    let output = tamis.command(&["scan", "--json", "--"]).args(&files).output().unwrap();
+    let output = tamis.command(&["scan", "--json"]).arg("--").args(&files).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let reports = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut all: Vec<Judged> = reports.map(|report| judged(&report)).collect();

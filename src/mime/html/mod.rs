@@ -422,7 +422,7 @@ mod tests {
             "<div style='display: none'>secret<b> x</b></div>a",
             "<span style=\"FONT-SIZE:0px\">secretx</span>a",
             "<p><font hidden>secretx</font>a",
-            "<p hidden>secretx &zwnj; &#847;&shy;</p>a",
+            "<span hidden>secretx &zwnj; &#847;&shy;</span>a",
         ] {
             let page = render(html);
             assert_eq!((page.text.as_str(), page.hidden), ("a", 7), "{html:?}");

@@ -168,6 +168,9 @@ const LOOKED_LIKE: &[&str] = &[
     "disney",
 ];
 
+/// Labels among these that are also words, so that a bait word beside them says nothing.
+const ALSO_WORDS: &[&str] = &["outlook", "booking", "ledger"];
+
 /// Words that deceivers put beside a firm's name.
 const BAIT: &[&str] = &[
     "secure",
@@ -244,7 +247,9 @@ pub(super) fn looks_like(label: &str) -> Option<&'static str> {
     let plain = skeleton(&readable);
     LOOKED_LIKE.iter().copied().find(|brand| {
         let target = skeleton(brand);
-        plain == target || (brand.len() >= 6 && slip(&plain, &target)) || baited(&plain, &target)
+        plain == target
+            || (brand.len() >= 6 && slip(&plain, &target))
+            || (!ALSO_WORDS.contains(brand) && baited(&plain, &target))
     })
 }
 
@@ -348,6 +353,7 @@ mod tests {
             ("shopify", None),
             ("example", None),
             ("facebookmail", None),
+            ("outlooksecure", None),
             ("", None),
         ] {
             assert_eq!(looks_like(label), want, "{label}");
