@@ -22,7 +22,7 @@ pub(in crate::filters::spam) use body::{Shown, paragraphs, raw as raw_body};
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
 pub(in crate::filters::spam) use uri::{
-    Boundaries, Link, LinkTables, Links, PageLink, PageLinks, delimited, is_address, to_ascii,
+    Link, LinkTables, Links, PageLink, PageLinks, delimited, is_address, to_ascii,
 };
 
 use super::view::View;
