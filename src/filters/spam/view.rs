@@ -6,7 +6,8 @@ use std::cell::OnceCell;
 use crate::filters::Mail;
 
 use super::Engine;
-use super::evals::Images;
+use super::evals::image::Images;
+use super::evals::mime::MimeFacts;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, lines_ended_by_lf};
@@ -25,6 +26,7 @@ pub(super) struct View<'v> {
     raw_body: OnceCell<Segments>,
     pages: OnceCell<Vec<PageLinks>>,
     links: OnceCell<Links>,
+    mime: OnceCell<MimeFacts>,
     images: OnceCell<Images>,
 }
 
@@ -42,6 +44,7 @@ impl<'v> View<'v> {
             raw_body: OnceCell::new(),
             pages: OnceCell::new(),
             links: OnceCell::new(),
+            mime: OnceCell::new(),
             images: OnceCell::new(),
         }
     }
@@ -61,7 +64,8 @@ impl<'v> View<'v> {
     fn header_and_body(&self) -> &(Header, usize) {
         self.header.get_or_init(|| {
             let octets = self.octets();
-            let (header, body) = Header::read(octets);
+            let (mut header, body) = Header::read(octets);
+            header.forget_marks();
             (header, octets.len() - body.len())
         })
     }
@@ -79,6 +83,16 @@ impl<'v> View<'v> {
     /// What the tags of HTML parts tell, one for each part that is HTML and not empty.
     pub(super) fn html(&self) -> impl Iterator<Item = &Html> {
         self.parts().leaves().filter_map(|part| part.rendered()?.html.as_ref())
+    }
+
+    /// What the parts and their octets tell.
+    pub(super) fn mime(&self) -> &MimeFacts {
+        self.mime.get_or_init(|| MimeFacts::of(self))
+    }
+
+    /// The pictures.
+    pub(super) fn images(&self) -> &Images {
+        self.images.get_or_init(|| Images::of(self))
     }
 
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.
@@ -146,10 +160,5 @@ impl<'v> View<'v> {
     /// Hosts that links lead to, at most so many, each with its registered domain.
     pub(super) fn hosts(&self, limit: usize) -> Vec<(&str, &str)> {
         self.links().hosts(&self.engine.tables.links, limit)
-    }
-
-    /// Image parts.
-    pub(super) fn images(&self) -> &Images {
-        self.images.get_or_init(|| Images::read(self))
     }
 }

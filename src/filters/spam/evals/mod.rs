@@ -6,8 +6,10 @@
 mod arguments;
 mod body;
 mod bounce;
-mod image;
+mod html;
+pub(in crate::filters::spam) mod image;
 mod lists;
+pub(in crate::filters::spam) mod mime;
 mod uri;
 mod uri_detail;
 
@@ -20,7 +22,6 @@ use super::text::LinkTables;
 use super::view::View;
 
 pub(in crate::filters::spam) use arguments::Arguments;
-pub(in crate::filters::spam) use image::Images;
 pub(in crate::filters::spam) use uri_detail::call as uri_detail;
 
 /// What a function says of a mail.
@@ -74,8 +75,15 @@ type Maker = fn(&Arguments) -> Result<Call, String>;
 /// A function by its name in rule files.
 type Function = (&'static str, Maker);
 
-const FAMILIES: [&[Function]; 5] =
-    [lists::FUNCTIONS, uri::FUNCTIONS, body::FUNCTIONS, bounce::FUNCTIONS, image::FUNCTIONS];
+const FAMILIES: [&[Function]; 7] = [
+    body::FUNCTIONS,
+    bounce::FUNCTIONS,
+    html::FUNCTIONS,
+    image::FUNCTIONS,
+    lists::FUNCTIONS,
+    mime::FUNCTIONS,
+    uri::FUNCTIONS,
+];
 
 /// The keys of rule files that a family reads.
 const KEYS: [&[&str]; 3] = [lists::KEYS, uri::KEYS, bounce::KEYS];
@@ -112,14 +120,15 @@ pub(in crate::filters::spam) enum Uncallable {
     Wrong(String),
 }
 
-/// Reads `name(arguments)`. `raw`: the rule is of the kind `rawbody`, and functions that count text count raw text.
+/// Reads `name(arguments)`. With `raw:` before it, functions that count text count it with its markup.
 ///
 /// # Errors
 /// See [`Uncallable`].
-pub(in crate::filters::spam) fn call(text: &str, raw: bool) -> Result<Call, Uncallable> {
-    let (name, mut arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
+pub(in crate::filters::spam) fn call(text: &str) -> Result<Call, Uncallable> {
+    let raw = text.strip_prefix("raw:");
+    let (name, mut arguments) = Arguments::read(raw.unwrap_or(text)).map_err(Uncallable::Wrong)?;
     let known = FAMILIES.iter().copied().flatten().find(|(known, _)| *known == name);
     let Some((_, make)) = known else { return Err(Uncallable::Unknown(name.to_owned())) };
-    arguments.raw = raw;
+    arguments.raw = raw.is_some();
     make(&arguments).map_err(|why| Uncallable::Wrong(format!("{name}: {why}")))
 }

@@ -37,7 +37,7 @@ struct Condition {
 
 impl Condition {
     fn holds(&self, link: &Link) -> bool {
-        let fits = |text: &[u8]| self.pattern.regex.is_match(text) != self.negated;
+        let fits = |text: &[u8]| self.pattern.is_match(text) != self.negated;
         match self.key {
             Key::Raw => fits(&link.raw),
             Key::Type => link.types.iter().any(|kind| fits(kind.as_bytes())),

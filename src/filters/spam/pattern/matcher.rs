@@ -53,6 +53,11 @@ impl Pattern {
             })?;
         Ok(Self { regex, literals: literals::required(&hir) })
     }
+
+    /// Whether it matches.
+    pub(in crate::filters::spam) fn is_match(&self, text: &[u8]) -> bool {
+        self.regex.is_match(text)
+    }
 }
 
 /// The crate draws the place over several lines; the last one says what is wrong.

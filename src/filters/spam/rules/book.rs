@@ -26,8 +26,8 @@ pub(in crate::filters::spam) enum Question {
     Exists(Target),
     /// An expression over other rules.
     Meta(String),
-    /// A function with its arguments; the flag: the rule is of the kind `rawbody`.
-    Function(String, bool),
+    /// A function with its arguments; `raw:` before it if the rule is of the kind `rawbody`.
+    Function(String),
     /// What must hold of one link.
     Link(String),
     /// It cannot be answered, and this is why.

@@ -185,8 +185,8 @@ impl Builder {
                 let wrong = |why| Trouble::Rule(Refusal::Wrong(why));
                 Check::Meta(Program::parse(&text).map_err(wrong)?, Vec::new())
             }
-            Question::Function(call, raw) => {
-                Check::Function(evals::call(&call, raw).map_err(|why| match why {
+            Question::Function(call) => {
+                Check::Function(evals::call(&call).map_err(|why| match why {
                     Uncallable::Unknown(name) => {
                         Trouble::Language(format!("`eval:{name}` is not built yet"))
                     }

@@ -29,7 +29,26 @@ pub(crate) fn read(value: &[u8]) -> Vec<Mailbox> {
         out.push(found.mailbox());
         rest = behind;
     }
+    // What is left may still hold addresses in angles.
+    while let Some(open) = memchr::memchr(b'<', rest)
+        && out.len() < MAILBOXES_MAX
+    {
+        rest = rest.get(open + 1..).unwrap_or_default();
+        if let Some(length) = address_length(rest)
+            && rest.get(length) == Some(&b'>')
+        {
+            let address = rest.get(..length).filter(|address| is_plausible(address));
+            let address = address.map(without_second_at);
+            out.extend(address.map(|one| Mailbox { phrase: None, address: Some(one) }));
+        }
+    }
     out
+}
+
+/// What follows a second at sign is no part of an address.
+fn without_second_at(address: &[u8]) -> Vec<u8> {
+    let end = memchr::memchr_iter(b'@', address).nth(1).unwrap_or(address.len());
+    address.get(..end).unwrap_or(address).to_vec()
 }
 
 fn trim_end(value: &[u8]) -> &[u8] {
@@ -124,14 +143,7 @@ impl<'v> Found<'v> {
             }
         }
         let phrase = phrase.or_else(|| self.comment.map(<[u8]>::to_vec));
-        // What follows a second at sign is no part of it.
-        if let Some(text) = &mut address {
-            let ats: Vec<usize> = memchr::memchr_iter(b'@', text).take(2).collect();
-            if let Some(second) = ats.get(1) {
-                text.truncate(*second);
-            }
-        }
-        Mailbox { phrase, address }
+        Mailbox { phrase, address: address.map(|text| without_second_at(&text)) }
     }
 }
 
@@ -194,8 +206,11 @@ fn address_length(text: &[u8]) -> Option<usize> {
     (length > 0).then_some(user + 1 + length)
 }
 
+/// An address, a comment, and what follows.
+type InAngles<'v> = (&'v [u8], Option<&'v [u8]>, &'v [u8]);
+
 /// An address in angles (behind the first one), what repeats it, a comment, and what follows.
-fn in_angles(inside: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+fn in_angles(inside: &[u8]) -> Option<InAngles<'_>> {
     let text = trim_start(inside);
     let first = text.iter().position(|octet| matches!(octet, b'>' | b'@')).unwrap_or(text.len());
     let run = text.get(first..).unwrap_or_default();
@@ -429,7 +444,8 @@ mod tests {
         check("Ann <>", &[(Some("Ann "), None)]);
         check("Ann (x) <a@b> <a@b>", &[(Some("Ann  "), Some("a@b"))]);
         check("<a@b>,<c@d>", &[(None, None)]);
-        check("\"Ann <a@b>", &[]);
+        check("\"Ann <a@b>", &[(None, Some("a@b"))]);
+        check("Ann,(<a@b>)", &[(Some("Ann"), None), (None, Some("a@b"))]);
         check("<a@b@c>", &[(None, Some("a@b"))]);
         check("", &[]);
     }

@@ -16,8 +16,8 @@ const LINE_MAX: usize = 2_048;
 /// Octets of the texts of all parts together; with more, each has an even share. SpamAssassin has no such limit.
 const ALL_MAX: usize = 1024 * 1024;
 /// Text parts looked at from the first on, and before the last, if there are many. SpamAssassin looks at all.
-const FIRST_PARTS_MAX: usize = 192;
-const LAST_PARTS_MAX: usize = 64;
+const FIRST_PARTS_MAX: usize = 3_000;
+const LAST_PARTS_MAX: usize = 500;
 
 /// Which text of HTML parts is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub(in crate::filters::spam) fn paragraphs(parts: &Parts, shown: Shown) -> Segme
         let subject = [subject.unwrap_or_default(), b"\n"].concat();
         short_lines(&subject, &mut out);
     }
-    let share = (ALL_MAX / leaves.len()).min(PART_MAX);
+    let length = |part: &&Part| part.rendered().map_or(0, |rendered| rendered.text.text.len());
+    let share = share(leaves.iter().map(length), PART_MAX);
     let mut text = Text::default();
     for part in leaves {
         if !text.text.is_empty() {
@@ -120,11 +121,18 @@ pub(in crate::filters::spam) fn raw(parts: &Parts) -> Segments {
         is_text && part.kind != "text/calendar"
     };
     let leaves = some_of(parts.leaves().filter(text).collect());
-    let share = (ALL_MAX / leaves.len().max(1)).min(RAW_PART_MAX);
+    let share = share(leaves.iter().map(|part| part.decoded().len()), RAW_PART_MAX);
     for part in leaves {
         pieces(cut(part.decoded(), share, b"\n> "), &mut out);
     }
     out
+}
+
+/// What each part may have.
+fn share(lengths: impl ExactSizeIterator<Item = usize>, limit: usize) -> usize {
+    let count = lengths.len().max(1);
+    let all = lengths.fold(0_usize, |sum, length| sum.saturating_add(length.min(limit)));
+    if all <= ALL_MAX { limit } else { limit.min(ALL_MAX / count) }
 }
 
 fn some_of(mut leaves: Vec<&Part>) -> Vec<&Part> {

@@ -141,6 +141,12 @@ fn declared(octets: &[u8], label: &str, lossy: bool) -> Option<String> {
             None => return by_other_means(octets, &label),
         }
     };
+    if label.starts_with("iso-2022-jp") {
+        // That decoder stops in front of the first octet that is no ASCII.
+        let end = octets.iter().position(|octet| !octet.is_ascii()).unwrap_or(octets.len());
+        let octets = octets.get(..end).unwrap_or_default();
+        return Some(encoding.decode_without_bom_handling(octets).0.into_owned());
+    }
     if !lossy && ["gb2312", "euc-cn", "euc-kr"].contains(&label.as_str()) && !is_euc(octets) {
         return None;
     }
@@ -244,6 +250,7 @@ mod tests {
             (b"\x81\x40", "gb2312", "\u{fffd}@", true),
             (b"a\0b\0 \0", "utf-16", "ab ", true),
             (b"\x1b$B$\"\x1b(B", "iso-2022-jp", "あ", true),
+            (b"ab\xa4\xa2", "iso-2022-jp", "ab", true),
         ] {
             let text = decode(octets, charset);
             assert_eq!((text.text.as_str(), text.wide), (want, wide), "{octets:?} {charset}");

@@ -115,6 +115,20 @@ impl Header {
         self.fields.push(HeaderField { name: name.to_vec(), raw: raw.to_vec(), decoded });
     }
 
+    /// Drops what other spam filters wrote, as SpamAssassin does before it asks its rules. The octets as they were
+    /// written keep it.
+    pub(in crate::filters::spam) fn forget_marks(&mut self) {
+        self.fields.retain(|field| {
+            !field.name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"x-spam-"))
+        });
+    }
+
+    /// True if `ALL` shows only a part of it.
+    pub(in crate::filters::spam) fn is_too_long(&self) -> bool {
+        let lengths = self.fields.iter().map(|field| field.name.len() + field.decoded.len() + 3);
+        lengths.fold(0, usize::saturating_add) > ALL_MAX
+    }
+
     /// The fields of that name; case does not matter.
     pub(in crate::filters::spam) fn all<'h>(
         &'h self,

@@ -6,7 +6,9 @@
 mod address;
 mod body;
 mod charset;
-mod content_type;
+#[cfg(test)]
+pub(in crate::filters::spam) mod compare;
+pub(in crate::filters::spam) mod content_type;
 pub(in crate::filters::spam) mod header;
 pub(in crate::filters::spam) mod html;
 pub(in crate::filters::spam) mod parts;

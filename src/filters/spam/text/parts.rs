@@ -160,8 +160,6 @@ pub(in crate::filters::spam) struct Parts {
     /// Nodes in the order in which they stand in the message.
     order: Vec<usize>,
     pub(in crate::filters::spam) flags: Flags,
-    /// Octets of the body as it came.
-    pub(in crate::filters::spam) body_length: usize,
     /// Per boundary: 1 if it was opened, 0 again if it was closed.
     balance: HashMap<Vec<u8>, i32>,
 }
@@ -177,7 +175,7 @@ struct Waiting {
 impl Parts {
     /// Reads a message whose line ends are LF: its header was read, `body` is the rest.
     pub(in crate::filters::spam) fn read(header: Header, body: &[u8]) -> Self {
-        let mut parts = Self { body_length: body.len(), ..Self::default() };
+        let mut parts = Self::default();
         let mut waiting = VecDeque::new();
         parts.add_message(header, body, DEPTH_MAX, &mut waiting);
         let mut attached_left = ATTACHED_MAX;
@@ -469,24 +467,33 @@ fn boundary_of(line: &[u8], boundary: &[u8]) -> Option<Boundary> {
     behind.strip_prefix(b"--").filter(|behind| blank(behind)).map(|_| Boundary::Last)
 }
 
-/// Of many empty lines in a row only some are kept.
+/// Of many empty lines in a row the first and some of the last are kept.
 fn without_blank_lines(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len());
     let mut rest = body;
-    let mut run = 0_usize;
-    let mut from_start = true;
     while !rest.is_empty() {
-        let (line, behind) = first_line(rest);
-        rest = behind;
-        if line.iter().all(|octet| perl::is_space(*octet)) {
-            run += 1;
-            if run > BLANK_LINES_MAX + usize::from(from_start) {
-                continue;
+        // At the very start one line more counts as the line before.
+        let head = if rest.len() == body.len() { 2 } else { 1 };
+        let mut run: VecDeque<&[u8]> = VecDeque::new();
+        let mut count = 0;
+        let mut line: &[u8] = &[];
+        while !rest.is_empty() {
+            (line, rest) = first_line(rest);
+            if !line.iter().all(|octet| perl::is_space(*octet)) {
+                break;
             }
-        } else {
-            run = 0;
-            from_start = false;
+            count += 1;
+            if count <= head {
+                out.extend_from_slice(line);
+            } else {
+                run.push_back(line);
+                if run.len() >= BLANK_LINES_MAX {
+                    run.pop_front();
+                }
+            }
+            line = &[];
         }
+        run.into_iter().for_each(|line| out.extend_from_slice(line));
         out.extend_from_slice(line);
     }
     out

@@ -21,11 +21,6 @@ impl Text {
         Self { text: octets.iter().map(|octet| char::from(*octet)).collect(), wide: false }
     }
 
-    pub(in crate::filters::spam) fn push(&mut self, other: &Self) {
-        self.text.push_str(&other.text);
-        self.wide |= other.wide;
-    }
-
     /// The octets that rules look at.
     pub(in crate::filters::spam) fn octets(&self) -> Vec<u8> {
         if self.wide || self.text.is_ascii() {
@@ -61,8 +56,7 @@ mod tests {
         let narrow = Text::narrow(b"caf\xe9\xa0");
         assert_eq!(narrow.octets(), b"caf\xe9\xa0");
         assert!(!narrow.is_space('\u{a0}') && narrow.is_space('\u{b}'));
-        let mut both = narrow;
-        both.push(&Text::wide("\u{2014}".to_owned()));
+        let both = Text::wide(format!("{}\u{2014}", narrow.text));
         assert_eq!(both.octets(), "café\u{a0}\u{2014}".as_bytes());
         assert!(both.is_space('\u{a0}'));
         assert_eq!(trim(b" \x0b a \n"), b"a");

@@ -7,6 +7,7 @@ mod style;
 mod token;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::perl::Text;
 
@@ -20,7 +21,7 @@ pub(in crate::filters::spam) struct HtmlUri {
     /// The value of the attribute; relative addresses are not made absolute.
     pub(in crate::filters::spam) value: String,
     /// What `<base href>` said before, if it can be a base; ends with a slash.
-    pub(in crate::filters::spam) base: Option<String>,
+    pub(in crate::filters::spam) base: Option<Arc<str>>,
 }
 
 /// A link's text.

@@ -1,5 +1,7 @@
 //! How text looks: colours, sizes and what hides it. Kept for every open tag, as SpamAssassin does it.
 
+use std::collections::BTreeMap;
+
 use super::color::Color;
 use crate::filters::spam::text::perl::Text;
 
@@ -26,6 +28,8 @@ struct Look {
 #[derive(Debug)]
 pub(super) struct Styles {
     open: Vec<Look>,
+    /// How many of each tag are open, so that nobody looks for what is not there.
+    counts: BTreeMap<&'static str, usize>,
     /// Tags that were not remembered.
     deeper: usize,
     base_size: f64,
@@ -51,7 +55,14 @@ impl Styles {
             hidden_by_display: false,
             hidden_by_visibility: false,
         };
-        Self { open: vec![look], deeper: 0, base_size: 3.0, min_size: 3.0, max_size: 3.0 }
+        Self {
+            open: vec![look],
+            counts: BTreeMap::new(),
+            deeper: 0,
+            base_size: 3.0,
+            min_size: 3.0,
+            max_size: 3.0,
+        }
     }
 
     /// Why text that stands here is not seen; `None` if it is.
@@ -73,9 +84,23 @@ impl Styles {
             self.deeper -= 1;
             return;
         }
-        if let Some(place) = self.open.iter().rposition(|look| look.tag == tag) {
-            self.open.truncate(place);
+        while self.is_open(tag) {
+            if self.pop() == Some(tag) {
+                return;
+            }
         }
+    }
+
+    fn is_open(&self, tag: &str) -> bool {
+        self.counts.get(tag).is_some_and(|count| *count > 0)
+    }
+
+    fn pop(&mut self) -> Option<&'static str> {
+        let tag = self.open.pop()?.tag;
+        if let Some(count) = self.counts.get_mut(tag) {
+            *count = count.saturating_sub(1);
+        }
+        Some(tag)
     }
 
     pub(super) fn open(&mut self, tag: &str, attributes: &[(String, Text)]) {
@@ -106,6 +131,7 @@ impl Styles {
             }
         }
         if self.open.len() < DEPTH_MAX {
+            *self.counts.entry(look.tag).or_default() += 1;
             self.open.push(look);
         } else {
             self.deeper += 1;
@@ -114,7 +140,7 @@ impl Styles {
 
     /// Cells and rows need no closing tag.
     fn close_cells(&mut self, tag: &str) {
-        if !self.open.iter().any(|look| look.tag == tag) {
+        if !self.is_open(tag) {
             return;
         }
         while let Some(top) = self.open.last().map(|look| look.tag) {
@@ -125,7 +151,7 @@ impl Styles {
             if !ends {
                 return;
             }
-            self.open.pop();
+            self.pop();
         }
     }
 
@@ -188,10 +214,13 @@ fn style(look: &mut Look, parent_back: Color, text: &str) {
     // What is transparent is known when all was read.
     let (mut clear_front, mut clear_back) = (false, false);
     for part in text.split(';') {
-        let part = part.trim();
+        let part = part.trim_start();
         let Some((name, value)) = part.split_once(':') else { continue };
-        let (lower, value) = (name.to_ascii_lowercase(), value.trim());
-        if value.is_empty() {
+        let lower = name.to_ascii_lowercase();
+        // A value of blanks is a colour that nobody knows.
+        let blank = !value.is_empty() && value.trim().is_empty();
+        let value = if blank { " " } else { value.trim() };
+        if value.is_empty() || (blank && !lower.ends_with("color")) {
             continue;
         }
         match lower.as_str() {

@@ -380,7 +380,7 @@ impl<'p> Tokens<'p> {
             b'-' => {}
             b'[' => match self.marked_section(at) {
                 Step::Not => {}
-                step => return step,
+                step @ (Step::To(_) | Step::Unfinished) => return step,
             },
             b'>' => {
                 self.comment_event(at, at + 3);
@@ -388,7 +388,7 @@ impl<'p> Tokens<'p> {
             }
             octet if octet.is_ascii_alphabetic() => match self.doctype(at) {
                 Step::Not => {}
-                step => return step,
+                step @ (Step::To(_) | Step::Unfinished) => return step,
             },
             _ => {}
         }

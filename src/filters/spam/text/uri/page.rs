@@ -102,7 +102,7 @@ mod tests {
     use crate::filters::spam::text::html::{Anchor, HtmlUri};
 
     fn uri(tag: &str, value: &str, base: Option<&str>) -> HtmlUri {
-        HtmlUri { tag: tag.to_owned(), value: value.to_owned(), base: base.map(str::to_owned) }
+        HtmlUri { tag: tag.to_owned(), value: value.to_owned(), base: base.map(Into::into) }
     }
 
     #[test]
