@@ -95,8 +95,8 @@ fn shipped_engine() -> Engine {
 fn every_kind_of_rule_looks_at_its_text() {
     let mail = message(
         "Subject: =?utf-8?Q?Hello?= there\nFrom: \"Ann\" <ann@example.org>\nTo: b@x\nCc: c@y\n",
-        "First\r\nline\r\n\r\nSecond <b>line</b>\r\n",
-        &["http://example.com/a"],
+        "First\r\nline\r\n\r\nSecond <b>line</b> http://example.com/a\r\n",
+        &[],
     );
     check("header A Subject =~ /^Hello there$/", &mail, &["A"]);
     check("header A Subject:raw =~ /=\\?utf-8/", &mail, &["A"]);
@@ -117,6 +117,8 @@ fn every_kind_of_rule_looks_at_its_text() {
     check("rawbody A /line\\n\\nSecond <b>/", &mail, &["A"]);
     check("full A /Cc: c\\@y\\n\\nFirst/", &mail, &["A"]);
     check("uri A m{^http://example\\.com/}", &mail, &["A"]);
+    check("uri_detail A domain =~ /^example\\.com$/ type =~ /^parsed$/", &mail, &["A"]);
+    check("uri_detail A domain =~ /^example\\.com$/ type =~ /^img$/", &mail, &[]);
     check("mimeheader A Subject =~ /Hello/", &mail, &["A"]);
 }
 

@@ -222,6 +222,6 @@ impl<'v> View<'v> {
 
     /// Image parts.
     pub(super) fn images(&self) -> &Images {
-        self.images.get_or_init(|| Images::read(self))
+        self.images.get_or_init(|| Images::of(self))
     }
 }

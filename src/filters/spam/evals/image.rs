@@ -1,239 +1,193 @@
-//! Images: how many, how large, beside how much text.
-
-use std::collections::BTreeSet;
+//! Functions that look at pictures: how many there are, and how large they are.
 
 use crate::filters::spam::pattern::{Pattern, Refusal};
-use crate::filters::spam::text::Segments;
+use crate::filters::spam::text::parts::Part;
 use crate::filters::spam::view::View;
 
+use super::html::{limit, number};
 use super::{Arguments, Call, Function};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    ("image_count", image_count),
-    ("pixel_coverage", pixel_coverage),
-    ("image_size_exact", image_size_exact),
-    ("image_size_range", image_size_range),
-    ("image_named", image_named),
-    ("image_name_regex", image_name_regex),
-    ("image_to_text_ratio", image_to_text_ratio),
+    ("image_count", count),
+    ("pixel_coverage", coverage),
+    ("image_named", named),
+    ("image_name_regex", name_fits),
+    ("image_size_exact", size_exact),
+    ("image_size_range", size_range),
+    ("image_to_text_ratio", text_ratio),
 ];
 
-/// Kinds of images that are known.
+/// A picture in base64, of a kind that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Image {
+    kind: Kind,
+    /// Height and width in pixels, if it tells them and neither is 0.
+    size: Option<(u32, u32)>,
+    name: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum Kind {
     Gif,
     Png,
     Jpeg,
 }
 
-/// One image part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Image {
-    format: Format,
-    /// Height and width in pixels; `None` if it is no such image, or is empty.
-    size: Option<(u32, u32)>,
-    name: Option<String>,
-}
-
-/// The images of a mail: parts that say so and are base64.
-#[derive(Debug, Clone, Default)]
+/// The pictures of a message.
+#[derive(Debug, Default)]
 pub(in crate::filters::spam) struct Images(Vec<Image>);
 
 impl Images {
-    pub(in crate::filters::spam) fn read(view: &View<'_>) -> Self {
-        let images = view.parts().leaves().filter_map(|part| {
-            let format = match part.kind.as_str() {
-                "image/gif" => Format::Gif,
-                "image/png" => Format::Png,
-                "image/jpeg" | "image/jpg" => Format::Jpeg,
-                _ => return None,
-            };
-            let encoding = part.header.last(b"content-transfer-encoding")?;
-            if !encoding.eq_ignore_ascii_case(b"base64") {
-                return None;
-            }
-            let octets = part.decoded();
-            let size = match format {
-                Format::Gif => gif(octets),
-                Format::Png => png(octets),
-                Format::Jpeg => jpeg(octets),
-            };
-            let size = size.filter(|(height, width)| *height > 0 && *width > 0);
-            Some(Image { format, size, name: part.name.clone() })
-        });
-        Self(images.collect())
+    pub(in crate::filters::spam) fn of(view: &View<'_>) -> Self {
+        Self(view.parts().leaves().filter_map(Image::of).collect())
     }
 
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Image> {
-        self.0.iter().filter(move |image| kind.0.is_none_or(|format| format == image.format))
+    /// Those of a kind that rules name.
+    fn of_kind(&self, kind: Option<Kind>) -> impl Iterator<Item = &Image> {
+        self.0.iter().filter(move |image| kind.is_none_or(|kind| image.kind == kind))
     }
 
-    /// Pixels of all images together.
-    fn pixels(&self, kind: Kind) -> f64 {
-        let sizes = self.of(kind).filter_map(|image| image.size);
-        sizes.map(|(height, width)| f64::from(height) * f64::from(width)).sum()
+    fn sizes(&self, kind: Option<Kind>) -> impl Iterator<Item = (f64, f64)> {
+        let sizes = self.of_kind(kind).filter_map(|image| image.size);
+        sizes.map(|(height, width)| (f64::from(height), f64::from(width)))
     }
 
-    /// Heights and widths, each pair once.
-    fn sizes(&self, kind: Kind) -> BTreeSet<(u32, u32)> {
-        self.of(kind).filter_map(|image| image.size).collect()
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let known = self.0.iter().filter(|image| image.size.is_some());
-        known.filter_map(|image| image.name.as_deref()).filter(|name| !matches!(*name, "" | "0"))
+    fn pixels(&self, kind: Option<Kind>) -> f64 {
+        self.sizes(kind).map(|(height, width)| height * width).sum()
     }
 }
 
-/// The images that a rule asks for; `None`: all.
-#[derive(Debug, Clone, Copy)]
-struct Kind(Option<Format>);
-
-impl Kind {
-    fn read(arguments: &Arguments) -> Result<Self, String> {
-        Ok(Self(match arguments.text(0) {
-            "all" => None,
-            "gif" => Some(Format::Gif),
-            "png" => Some(Format::Png),
-            "jpeg" => Some(Format::Jpeg),
-            other => {
-                return Err(format!("`{other}` is no kind of image; write all, gif, png or jpeg"));
-            }
-        }))
+impl Image {
+    fn of(part: &Part) -> Option<Self> {
+        let encoding = part.header.last(b"content-transfer-encoding")?;
+        if !encoding.eq_ignore_ascii_case(b"base64") {
+            return None;
+        }
+        let (kind, size) = match part.kind.as_str() {
+            "image/gif" => (Kind::Gif, gif(part.decoded())),
+            "image/png" => (Kind::Png, png(part.decoded())),
+            "image/jpeg" | "image/jpg" => (Kind::Jpeg, jpeg(part.decoded())),
+            _ => return None,
+        };
+        let size = size.filter(|(height, width)| *height > 0 && *width > 0);
+        Some(Self { kind, size, name: part.name.clone() })
     }
 }
 
-fn octets<const N: usize>(data: &[u8], from: usize) -> Option<[u8; N]> {
-    data.get(from..from.checked_add(N)?)?.try_into().ok()
+fn gif(octets: &[u8]) -> Option<(u32, u32)> {
+    let rest = octets.strip_prefix(b"GIF87a").or_else(|| octets.strip_prefix(b"GIF89a"))?;
+    let [w1, w2, h1, h2, ..] = rest else { return None };
+    Some((u32::from(u16::from_le_bytes([*h1, *h2])), u32::from(u16::from_le_bytes([*w1, *w2]))))
 }
 
-/// Height and width (GIF 89a section 18).
-fn gif(data: &[u8]) -> Option<(u32, u32)> {
-    if !data.starts_with(b"GIF87a") && !data.starts_with(b"GIF89a") {
-        return None;
-    }
-    let width = u16::from_le_bytes(octets(data, 6)?);
-    let height = u16::from_le_bytes(octets(data, 8)?);
-    Some((height.into(), width.into()))
-}
-
-/// Height and width (PNG, 11.2.2 IHDR). Its header is looked for at every eighth octet, as SpamAssassin does.
-fn png(data: &[u8]) -> Option<(u32, u32)> {
-    let mut rest = data.strip_prefix(b"\x89PNG\r\n\x1a\n")?;
-    while let Some((head, behind)) = rest.split_at_checked(8) {
+fn png(octets: &[u8]) -> Option<(u32, u32)> {
+    let mut rest = octets.strip_prefix(b"\x89PNG\r\n\x1a\n")?;
+    // Not from chunk to chunk but in steps of eight octets: that is how it is looked for.
+    while let Some((head, behind)) = rest.split_first_chunk::<8>() {
         rest = behind;
         if head.ends_with(b"IEND") {
             return None;
         }
-        if head == b"\0\0\0\x0dIHDR" {
-            let width = u32::from_be_bytes(octets(rest, 0)?);
-            let height = u32::from_be_bytes(octets(rest, 4)?);
-            return Some((height, width));
+        if *head == *b"\0\0\0\x0dIHDR" {
+            let (width, behind) = rest.split_first_chunk::<4>()?;
+            let (height, _) = behind.split_first_chunk::<4>()?;
+            return Some((u32::from_be_bytes(*height), u32::from_be_bytes(*width)));
         }
     }
     None
 }
 
-/// Height and width (ITU T.81 annex B.2.2).
-fn jpeg(data: &[u8]) -> Option<(u32, u32)> {
-    let mut rest = data.strip_prefix(b"\xff\xd8")?;
+fn jpeg(octets: &[u8]) -> Option<(u32, u32)> {
+    let mut rest = octets.strip_prefix(b"\xff\xd8")?;
     loop {
-        let [0xff, mark, high, low] = octets::<4>(rest, 0)? else { return None };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if matches!(mark, 0xd9 | 0xda) || length < 2 {
+        let [0xff, mark, high, low, behind @ ..] = rest else { return None };
+        let length = usize::from(u16::from_be_bytes([*high, *low])).checked_sub(2)?;
+        if matches!(mark, 0xda | 0xd9) {
             return None;
         }
         if matches!(mark, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf) {
-            let height = u16::from_be_bytes(octets(rest, 5)?);
-            let width = u16::from_be_bytes(octets(rest, 7)?);
-            return Some((height.into(), width.into()));
+            let [_, h1, h2, w1, w2, ..] = behind else { return None };
+            let side = |high: &u8, low: &u8| u32::from(u16::from_be_bytes([*high, *low]));
+            return Some((side(h1, h2), side(w1, w2)));
         }
-        rest = rest.get(2 + length..)?;
+        rest = behind.get(length..)?;
     }
 }
 
-/// True from `least` to `most`.
-fn within(value: f64, least: f64, most: Option<f64>) -> bool {
-    value >= least && most.is_none_or(|most| value <= most)
+/// The first argument: `all` or a kind.
+fn kind(arguments: &Arguments) -> Result<Option<Kind>, String> {
+    match arguments.text(0) {
+        "all" => Ok(None),
+        "gif" => Ok(Some(Kind::Gif)),
+        "png" => Ok(Some(Kind::Png)),
+        "jpeg" => Ok(Some(Kind::Jpeg)),
+        other => Err(format!("`{other}` is no kind of picture; write all, gif, png or jpeg")),
+    }
 }
 
-fn least(arguments: &Arguments, place: usize) -> Result<f64, String> {
-    arguments.wanted_number(place)?.ok_or_else(|| "the least value is missing".to_owned())
-}
-
-fn image_count(arguments: &Arguments) -> Result<Call, String> {
-    let (kind, least) = (Kind::read(arguments)?, least(arguments, 1)?);
-    let most = arguments.wanted_number(2)?;
+fn count(arguments: &Arguments) -> Result<Call, String> {
+    let (kind, min, max) = (kind(arguments)?, number(arguments, 1)?, limit(arguments, 2)?);
     Ok(Call::new(move |view| {
-        let count = u32::try_from(view.images().of(kind).count()).unwrap_or(u32::MAX);
-        within(f64::from(count), least, most)
+        let count = view.images().of_kind(kind).count();
+        (min..=max).contains(&u32::try_from(count).map_or(f64::MAX, f64::from))
     }))
 }
 
-fn pixel_coverage(arguments: &Arguments) -> Result<Call, String> {
-    let (kind, least) = (Kind::read(arguments)?, least(arguments, 1)?);
-    let most = arguments.wanted_number(2)?;
-    Ok(Call::new(move |view| within(view.images().pixels(kind), least, most)))
+fn coverage(arguments: &Arguments) -> Result<Call, String> {
+    let (kind, min, max) = (kind(arguments)?, number(arguments, 1)?, limit(arguments, 2)?);
+    Ok(Call::new(move |view| (min..=max).contains(&view.images().pixels(kind))))
 }
 
-fn image_size_exact(arguments: &Arguments) -> Result<Call, String> {
-    let kind = Kind::read(arguments)?;
-    let number = |place: usize| {
-        let text = arguments.text(place);
-        text.parse::<u32>().map_err(|_| format!("`{text}` is no number of pixels"))
-    };
-    let wanted = (number(1)?, number(2)?);
-    Ok(Call::new(move |view| view.images().sizes(kind).contains(&wanted)))
+/// Names of pictures that tell their size.
+fn names(images: &Images) -> impl Iterator<Item = &str> {
+    images.0.iter().filter(|image| image.size.is_some()).filter_map(|image| image.name.as_deref())
 }
 
-fn image_size_range(arguments: &Arguments) -> Result<Call, String> {
-    let kind = Kind::read(arguments)?;
-    let (least_height, least_width) = (least(arguments, 1)?, least(arguments, 2)?);
-    let (most_height, most_width) = (arguments.wanted_number(3)?, arguments.wanted_number(4)?);
-    Ok(Call::new(move |view| {
-        view.images().sizes(kind).into_iter().any(|(height, width)| {
-            within(height.into(), least_height, most_height)
-                && within(width.into(), least_width, most_width)
-        })
-    }))
+fn named(arguments: &Arguments) -> Result<Call, String> {
+    let name = arguments.text(0).to_owned();
+    Ok(Call::new(move |view| names(view.images()).any(|other| other == name)))
 }
 
-fn image_named(arguments: &Arguments) -> Result<Call, String> {
-    let wanted = arguments.text(0).to_owned();
-    Ok(Call::new(move |view| view.images().names().any(|name| name == wanted)))
-}
-
-fn image_name_regex(arguments: &Arguments) -> Result<Call, String> {
+fn name_fits(arguments: &Arguments) -> Result<Call, String> {
     let text = arguments.text(0);
-    let pattern = Pattern::compile(text.as_bytes(), "").map_err(|refusal| match refusal {
-        Refusal::NotBuilt(why) => why.to_owned(),
+    let inside = text.strip_prefix('/').and_then(|text| text.rsplit_once('/'));
+    let (pattern, flags) = inside.unwrap_or((text, ""));
+    let pattern = Pattern::compile(pattern.as_bytes(), flags).map_err(|refusal| match refusal {
         Refusal::Wrong(why) => why,
+        Refusal::NotBuilt(why) => why.to_owned(),
     })?;
     Ok(Call::new(move |view| {
-        let mut names = view.images().names();
+        let mut names = names(view.images());
         names.find(|name| pattern.is_match(name.as_bytes())).map(str::to_owned)
     }))
 }
 
-/// Octets of text for each pixel, from the least to below the most.
-fn image_to_text_ratio(arguments: &Arguments) -> Result<Call, String> {
-    let (kind, least) = (Kind::read(arguments)?, least(arguments, 1)?);
-    let below = arguments.wanted_number(2)?.ok_or("the value above is missing")?;
-    let raw = arguments.raw;
+fn size_exact(arguments: &Arguments) -> Result<Call, String> {
+    let (kind, size) = (kind(arguments)?, (number(arguments, 1)?, number(arguments, 2)?));
+    Ok(Call::new(move |view| view.images().sizes(kind).any(|other| other == size)))
+}
+
+fn size_range(arguments: &Arguments) -> Result<Call, String> {
+    let kind = kind(arguments)?;
+    let heights = number(arguments, 1)?..=limit(arguments, 3)?;
+    let widths = number(arguments, 2)?..=limit(arguments, 4)?;
     Ok(Call::new(move |view| {
-        let pixels = view.images().pixels(kind);
-        if pixels == 0.0 {
-            return false;
-        }
-        let text = if raw { view.raw_body() } else { view.body() };
-        let length = length(text);
-        length > 0.0 && length / pixels >= least && length / pixels < below
+        let mut sizes = view.images().sizes(kind);
+        sizes.any(|(height, width)| heights.contains(&height) && widths.contains(&width))
     }))
 }
 
-fn length(text: &Segments) -> f64 {
-    let octets: usize = (0..text.len()).map(|index| text.get(index).0.len()).sum();
-    u32::try_from(octets).map_or(f64::MAX, f64::from)
+/// Octets of text for each pixel; for `rawbody` rules, of text with its markup.
+fn text_ratio(arguments: &Arguments) -> Result<Call, String> {
+    let (kind, min, max) = (kind(arguments)?, number(arguments, 1)?, number(arguments, 2)?);
+    let raw = arguments.raw;
+    Ok(Call::new(move |view| {
+        let body = if raw { view.raw_body() } else { view.body() };
+        let length: usize = (0..body.len()).map(|index| body.get(index).0.len()).sum();
+        let length = u32::try_from(length).map_or(f64::MAX, f64::from);
+        let pixels = view.images().pixels(kind);
+        length > 0.0 && pixels > 0.0 && (min..max).contains(&(length / pixels))
+    }))
 }
 
 #[cfg(test)]
@@ -241,40 +195,51 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::filters::spam::evals::mime::tests::hits;
 
     #[test]
-    fn sizes_are_read_from_the_head_of_an_image() {
-        assert_eq!(gif(b"GIF89a\x02\0\x01\0\0\0\0"), Some((1, 2)));
-        assert_eq!(gif(b"GIF90a\x02\0\x01\0\0\0\0"), None);
-        let png_head = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x01\0\0\0\0\x02\x08\0";
-        assert_eq!(png(png_head), Some((2, 256)));
-        assert_eq!(png(b"\x89PNG\r\n\x1a\n\0\0\0\0IEND"), None);
-        let jpeg_head = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x11\x08\0\x03\0\x05\x03";
-        assert_eq!(jpeg(jpeg_head), Some((3, 5)));
+    fn pictures_tell_their_size() {
+        assert_eq!(gif(b"GIF89a\x0a\0\x14\0\0\0\0"), Some((20, 10)));
+        assert_eq!(gif(b"GIF88a\x0a\0\x14\0"), None);
+        let png_head = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x0a\0\0\0\x14";
+        assert_eq!(png(png_head), Some((20, 10)));
+        assert_eq!(
+            jpeg(b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x08\x08\0\x14\0\x0a\x03"),
+            Some((20, 10))
+        );
         assert_eq!(jpeg(b"\xff\xd8\xff\xda\0\x04ab"), None);
-        assert_eq!(jpeg(b"\xff\xd8\xff"), None);
     }
 
     #[test]
-    fn images_are_counted_by_kind() {
-        let image = |format, size| Image { format, size, name: None };
-        let all = Images(vec![
-            image(Format::Gif, Some((10, 20))),
-            image(Format::Gif, Some((10, 20))),
-            image(Format::Png, None),
-        ]);
-        assert_eq!(all.of(Kind(None)).count(), 3);
-        assert_eq!(all.of(Kind(Some(Format::Gif))).count(), 2);
-        assert!((all.pixels(Kind(None)) - 400.0).abs() < 0.1);
-        assert_eq!(all.sizes(Kind(None)).len(), 1);
+    fn functions_see_pictures() {
+        let mail = "Subject: a\nContent-Type: image/gif; name=a.gif\n\
+                    Content-Transfer-Encoding: base64\n\nR0lGODlhCgAUAAAAAA==\n";
+        for (call, want) in [
+            ("image_count('all', 1, 1)", true),
+            ("image_count('gif', 1)", true),
+            ("image_count('png', 1)", false),
+            ("image_count('gif', 2)", false),
+            ("pixel_coverage('all', 150, 250)", true),
+            ("image_named('a.gif')", true),
+            ("image_name_regex('/^A\\.gif$/i')", true),
+            ("image_size_exact('gif', 20, 10)", true),
+            ("image_size_exact('gif', 10, 20)", false),
+            ("image_size_range('gif', 15, 5)", true),
+            ("image_size_range('gif', 15, 5, 18, 12)", false),
+            ("image_to_text_ratio('all', 0, 0.1)", true),
+            ("image_to_text_ratio('all', 0.1, 0.2)", false),
+        ] {
+            assert_eq!(hits(call, mail), want, "{call}");
+        }
     }
 
     proptest! {
         #[test]
-        fn no_octets_make_it_fail(data in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = gif(&[b"GIF89a".as_slice(), &data].concat());
-            let _ = png(&[b"\x89PNG\r\n\x1a\n".as_slice(), &data].concat());
-            let _ = jpeg(&[b"\xff\xd8\xff\xe0\0\x04".as_slice(), &data].concat());
+        fn no_octets_make_it_fail(octets in proptest::collection::vec(any::<u8>(), 0..80)) {
+            for start in [b"GIF89a".as_slice(), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0"] {
+                let octets = [start, &octets].concat();
+                let _ = (gif(&octets), png(&octets), jpeg(&octets));
+            }
         }
     }
 }

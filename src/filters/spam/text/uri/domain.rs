@@ -59,13 +59,22 @@ impl Boundaries {
         std::str::from_utf8(&lower).is_ok_and(|label| self.one.contains(label))
     }
 
+    /// The same for a name behind a scheme or an `@`. Without any list, every word of letters counts.
+    fn may_be_top(&self, label: &[u8]) -> bool {
+        if !self.one.is_empty() {
+            return self.is_top(label);
+        }
+        (2..=LABEL_MAX).contains(&label.len())
+            && (label.iter().all(u8::is_ascii_alphabetic) || label.starts_with(b"xn--"))
+    }
+
     /// True if the name, in ASCII, ends in a top-level domain and has another label before.
     pub(in crate::filters::spam) fn ends_well(&self, host: &[u8]) -> bool {
         if host.iter().any(|octet| is_space(*octet)) {
             return false;
         }
         let Some(dot) = memchr::memrchr(b'.', host) else { return false };
-        self.is_top(host.get(dot + 1..).unwrap_or_default())
+        self.may_be_top(host.get(dot + 1..).unwrap_or_default())
     }
 
     /// The registered domain of a host name in ASCII and lower case: what stands before the registry's suffix is cut
@@ -324,6 +333,15 @@ mod tests {
         ] {
             assert_eq!(of(link), want, "{link}");
         }
+    }
+
+    #[test]
+    fn without_lists_any_word_is_a_top_level_domain() {
+        let none = Boundaries::default();
+        assert!(
+            none.ends_well(b"a.example") && !none.ends_well(b"a.b1") && !none.ends_well(b"a.b")
+        );
+        assert!(!none.is_top(b"example"));
     }
 
     #[test]
