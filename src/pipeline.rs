@@ -268,6 +268,7 @@ fn decode_all(site: &Site, job: &Job) -> Message {
 
 fn decode(job: &Job, limits: &mime::Limits) -> Message {
     let mut message = mime::decode(job.body.octets.clone(), limits);
+    message.lone_cr.clone_from(&job.body.lone_cr);
     for (seen, code) in
         [(job.body.bare_cr, DefectCode::BareCr), (job.body.bare_lf, DefectCode::BareLf)]
     {

@@ -60,6 +60,7 @@ impl Site {
         let options = spam::Options {
             network: config.dns.rule_lists || Outside::authenticates(&config),
             learned: config.spam.bayes,
+            captures: config.spam.captures,
         };
         let (engine, found) = Engine::load_for(&spam, &config.spam.points, options);
         mistakes.extend(found);
@@ -140,18 +141,6 @@ fn learned(config: &Config, previous: Option<&Site>) -> Learned {
     let same = |learned: &&Learned| learned.file() == file && learned.words_max() == words_max;
     let previous = previous.map(|site| &site.learned).filter(same);
     previous.cloned().unwrap_or_else(|| Learned::new(file, words_max))
-}
-
-/// A setting that nothing follows yet must not look as if it did.
-fn not_asked(config: &Config) -> Option<Mistake> {
-    (!config.dns.blocklists.is_empty()).then(|| Mistake {
-        file: "configuration".into(),
-        line: 0,
-        column: 0,
-        what: "dns.blocklists is set, but this version asks no list".to_owned(),
-        hint: "leave it empty, so that nobody counts on it".to_owned(),
-        severity: Severity::Warning,
-    })
 }
 
 /// One file may serve as several tables; its mistakes are told once.

@@ -264,6 +264,7 @@ fn spam(tree: &Table) -> Option<Spam> {
     let score = |key: &str| get(tree, key, read::points);
     Some(Spam {
         shipped: yes("spam.shipped")?,
+        captures: yes("spam.captures")?,
         rules,
         points: points?,
         bayes: word(tree, "spam.bayes", &[("on", true), ("off", false)])?,

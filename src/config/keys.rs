@@ -318,6 +318,12 @@ pub(super) const KEYS: &[Key] = &[
         "Files and folders of SpamAssassin rules, beside the shipped ones.",
     ),
     key(
+        "spam.captures",
+        Kind::Boolean,
+        "false",
+        "Patterns of rule files that hold what another rule caught, %{NAME}; SpamAssassin's daemon as good as never hits them.",
+    ),
+    key(
         "spam.bayes",
         Kind::Word(&["on", "off"], &[]),
         r#""on""#,

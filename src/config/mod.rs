@@ -328,6 +328,8 @@ pub struct Thresholds {
 pub struct Spam {
     /// The rules that come with the program are used.
     pub shipped: bool,
+    /// Patterns that hold what other rules caught are asked.
+    pub captures: bool,
     /// Files and folders of rules, beside the shipped ones.
     pub rules: Vec<PathBuf>,
     /// Points that replace those of single rules.

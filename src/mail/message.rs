@@ -23,6 +23,8 @@ pub struct Message {
     pub links: Vec<Link>,
     /// What is odd.
     pub defects: Vec<Defect>,
+    /// Where in `raw` a CR LF begins that came as CR alone, in order; the first 65,536 of them.
+    pub lone_cr: Vec<usize>,
     /// What its unpacked content holds of the memory that all mails share.
     pub share: Option<Arc<Share>>,
 }

@@ -14,7 +14,12 @@ pub struct Body {
     pub bare_cr: bool,
     /// An LF stood without CR.
     pub bare_lf: bool,
+    /// Where in `octets` a CR LF begins that came as CR alone, in order; the first 65,536 of them.
+    pub lone_cr: Vec<usize>,
 }
+
+/// Places that are remembered of CR without LF.
+const LONE_CR_MAX: usize = 65_536;
 
 /// Where the reader stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub struct BodyReader {
     state: State,
     bare_cr: bool,
     bare_lf: bool,
+    lone_cr: Vec<usize>,
     bytes_max: u64,
     /// Octets of the message so far, those not kept included.
     length: u64,
@@ -62,6 +68,7 @@ impl BodyReader {
             state: State::LineStart,
             bare_cr: false,
             bare_lf: false,
+            lone_cr: Vec::new(),
             bytes_max,
             length: 0,
         }
@@ -130,6 +137,9 @@ impl BodyReader {
     fn bare(&mut self, octet: u8) {
         if octet == b'\r' {
             self.bare_cr = true;
+            if self.lone_cr.len() < LONE_CR_MAX && self.length <= self.bytes_max {
+                self.lone_cr.push(self.octets.len());
+            }
         } else {
             self.bare_lf = true;
         }
@@ -162,6 +172,7 @@ impl BodyReader {
             octets: Bytes::from(self.octets),
             bare_cr: self.bare_cr,
             bare_lf: self.bare_lf,
+            lone_cr: self.lone_cr,
         })
     }
 }
@@ -181,7 +192,7 @@ pub fn from_file(octets: &[u8]) -> Body {
             rest = tail.get(1..).unwrap_or_default();
         }
         out.extend_from_slice(rest);
-        return Body { octets: out.into(), bare_cr: false, bare_lf: false };
+        return Body { octets: out.into(), ..Body::default() };
     }
     let mut reader = BodyReader::new(u64::MAX);
     reader.state = State::Text;
@@ -299,6 +310,7 @@ mod tests {
         let (found, _) = read_in(&[b"a\nb\rc\r\n.\r\n"]);
         let found = found.unwrap();
         assert_eq!(&found.octets[..], b"a\r\nb\r\nc\r\n");
+        assert_eq!(found.lone_cr, [4]);
         assert!(found.bare_cr && found.bare_lf);
         assert_eq!(body(b"a\r\n.\nb\r\n.\r\n"), b"a\r\n.\r\nb\r\n");
     }

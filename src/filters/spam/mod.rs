@@ -73,6 +73,9 @@ pub struct Options {
     pub network: bool,
     /// Rules marked `learn` are asked. Points for learned mail count once so much was learned that it is asked.
     pub learned: bool,
+    /// Patterns that hold what other rules caught (`%{NAME}`) are asked. SpamAssassin's daemon keeps such a pattern as
+    /// the first mail made it, so that it hits next to nothing there, and nobody's points were ever set for it.
+    pub captures: bool,
 }
 
 impl Options {

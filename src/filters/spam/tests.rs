@@ -52,6 +52,7 @@ fn message(header: &str, body: &str, links: &[&str]) -> Message {
         parts: vec![part],
         links: links.iter().map(link).collect(),
         defects: vec![],
+        lone_cr: vec![],
     }
 }
 

@@ -14,7 +14,7 @@ use super::evals::mime::MimeFacts;
 use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
-use super::text::parts::{Parts, lines_ended_by_lf};
+use super::text::parts::{Parts, as_it_came, lines_ended_by_lf};
 use super::text::{Links, PageLinks, Segments, Shown, paragraphs, raw_body};
 
 /// A mail as the rules see it. What costs time is made when it is first asked for, and once.
@@ -70,7 +70,13 @@ impl<'v> View<'v> {
 
     /// The message as it came, lines ended by LF.
     pub(super) fn octets(&self) -> &[u8] {
-        self.octets.get_or_init(|| lines_ended_by_lf(&self.mail.message.raw))
+        self.octets.get_or_init(|| {
+            let message = self.mail.message;
+            if message.lone_cr.is_empty() {
+                return lines_ended_by_lf(&message.raw);
+            }
+            as_it_came(&message.raw, &message.lone_cr).into()
+        })
     }
 
     /// The top header; `.all(name)` gives its fields, raw and decoded.

@@ -259,6 +259,9 @@ impl Builder {
                 }
                 let text = self.text(target, place);
                 if of_mail && template::is_template(&pattern) {
+                    if !self.options.captures {
+                        return Ok(Check::Off("it holds what other rules caught (spam.captures)"));
+                    }
                     return Ok(Check::Template(Template { text, negated, pattern, flags }));
                 }
                 let pattern = Pattern::compile(&pattern, &flags).map_err(Trouble::Rule)?;

@@ -11,7 +11,9 @@ fn mail(body: &str) -> Message {
 }
 
 fn hits(rules: &str, body: &str) -> Vec<String> {
-    let (engine, _) = load(rules);
+    let file = RuleFile::built_in("t/x.cf", rules.as_bytes());
+    let options = Options { captures: true, ..Options::default() };
+    let (engine, _) = Engine::load_for(&[file], &BTreeMap::new(), options);
     names(&run(&engine, &mail(body))).into_iter().map(str::to_owned).collect()
 }
 
@@ -27,7 +29,10 @@ fn the_way_of_running_chooses_among_four_points() {
     for (network, learned, want) in
         [(false, false, 1_500), (true, false, 2_500), (false, true, 3_500), (true, true, 4_500)]
     {
-        assert_eq!(scores(rules, Options { network, learned }), [Score(want), Score(7_000)]);
+        assert_eq!(
+            scores(rules, Options { network, learned, captures: false }),
+            [Score(want), Score(7_000)]
+        );
     }
     let rules = "header N eval:check_from_in_blacklist()\ntflags N net\n";
     let (engine, mistakes) = load(rules);
@@ -104,6 +109,17 @@ fn a_pattern_may_hold_what_another_has_caught() {
     let rules = "header __TO To:addr =~ /(?<WHO>.+)/\nuri A /\\?%{WHO}$/\nuri B /%{NOBODY}/\n";
     assert_eq!(hits(rules, "x"), ["A"]);
     assert_eq!(hits("uri A /%{WHO}/\n", "x"), [""; 0]);
+    let (engine, _) = load(rules);
+    assert_eq!(names(&run(&engine, &mail("x"))), [""; 0], "only where the site wants it");
+}
+
+#[test]
+fn a_line_end_that_came_as_cr_alone_is_seen_as_it_came() {
+    let (engine, _) = load("full A /one\\rtwo\\nthree/\nbody B /one two/\n");
+    let mut message = message("Subject: hello\n", "one\r\ntwo\r\nthree\r\n", &[]);
+    assert_eq!(names(&run(&engine, &message)), ["B"]);
+    message.lone_cr = memchr::memmem::find(&message.raw, b"\r\ntwo").into_iter().collect();
+    assert_eq!(names(&run(&engine, &message)), ["A", "B"]);
 }
 
 #[test]

@@ -508,6 +508,19 @@ pub(in crate::filters::spam) fn lines_ended_by_lf(message: &[u8]) -> std::borrow
     message.into()
 }
 
+/// LF for CRLF, but CR for those that came as CR alone: rules are written for what was sent.
+pub(in crate::filters::spam) fn as_it_came(message: &[u8], lone_cr: &[usize]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len());
+    let mut from = 0;
+    for place in lone_cr {
+        out.extend(without_cr(message.get(from..*place).unwrap_or_default()));
+        out.push(b'\r');
+        from = place.saturating_add(2);
+    }
+    out.extend(without_cr(message.get(from..).unwrap_or_default()));
+    out
+}
+
 /// CR before LF goes.
 pub(in crate::filters::spam) fn without_cr(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
