@@ -191,5 +191,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;
