@@ -142,18 +142,6 @@ fn learned(config: &Config, previous: Option<&Site>) -> Learned {
     previous.cloned().unwrap_or_else(|| Learned::new(file, words_max))
 }
 
-/// A setting that nothing follows yet must not look as if it did.
-fn not_asked(config: &Config) -> Option<Mistake> {
-    (!config.dns.blocklists.is_empty()).then(|| Mistake {
-        file: "configuration".into(),
-        line: 0,
-        column: 0,
-        what: "dns.blocklists is set, but this version asks no list".to_owned(),
-        hint: "leave it empty, so that nobody counts on it".to_owned(),
-        severity: Severity::Warning,
-    })
-}
-
 /// One file may serve as several tables; its mistakes are told once.
 fn drop_repeated(mistakes: &mut Vec<Mistake>) {
     let mut seen: Vec<Mistake> = Vec::new();

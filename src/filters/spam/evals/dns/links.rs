@@ -81,13 +81,10 @@ impl LinkRule {
 
 impl Links {
     pub(super) fn read(&mut self, key: &str, text: &str) -> Result<(), String> {
-        match key {
-            "uridnsbl_max_domains" => {
-                let number = text.trim().parse().map_err(|_| format!("`{text}` is no number"))?;
-                self.hosts_max = Some(number);
-                return Ok(());
-            }
-            _ => {}
+        if key == "uridnsbl_max_domains" {
+            let number = text.trim().parse().map_err(|_| format!("`{text}` is no number"))?;
+            self.hosts_max = Some(number);
+            return Ok(());
         }
         let by = match key {
             "urirhsbl" | "urirhssub" => By::Domain,

@@ -91,7 +91,7 @@ pub(in crate::filters::spam) fn recipients(view: &View<'_>) -> Vec<Vec<u8>> {
     }
     let received = fields::value(view, "Received");
     let lines = received.split(|octet| *octet == b'\n').take(RECEIVED_MAX);
-    all.extend(lines.filter_map(|line| received_for(line)));
+    all.extend(lines.filter_map(received_for));
     all.extend(NAMES.iter().flat_map(|name| fields::addresses(view, name)));
     distinct(all)
 }
