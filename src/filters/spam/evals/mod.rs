@@ -177,15 +177,16 @@ pub(in crate::filters::spam) enum Uncallable {
     Wrong(String),
 }
 
-/// Reads `name(arguments)`. `raw`: the rule is of the kind `rawbody`, and functions that count text count raw text.
+/// Reads `name(arguments)`. With `raw:` before it, functions that count text count it with its markup.
 ///
 /// # Errors
 /// See [`Uncallable`].
-pub(in crate::filters::spam) fn call(text: &str, raw: bool) -> Result<Call, Uncallable> {
-    let (name, mut arguments) = Arguments::read(text).map_err(Uncallable::Wrong)?;
+pub(in crate::filters::spam) fn call(text: &str) -> Result<Call, Uncallable> {
+    let raw = text.strip_prefix("raw:");
+    let (name, mut arguments) = Arguments::read(raw.unwrap_or(text)).map_err(Uncallable::Wrong)?;
     let known =
         FAMILIES.iter().copied().flatten().copied().flatten().find(|(known, _)| *known == name);
     let Some((_, make)) = known else { return Err(Uncallable::Unknown(name.to_owned())) };
-    arguments.raw = raw;
+    arguments.raw = raw.is_some();
     make(&arguments).map_err(|why| Uncallable::Wrong(format!("{name}: {why}")))
 }

@@ -30,8 +30,8 @@ pub(in crate::filters::spam) enum Question {
     Exists(Target, String),
     /// An expression over other rules.
     Meta(String),
-    /// A function with its arguments; the flag: the rule is of the kind `rawbody`.
-    Function(String, bool),
+    /// A function with its arguments; `raw:` before it if the rule is of the kind `rawbody`.
+    Function(String),
     /// It is only a name.
     Nothing,
     /// What must hold of one link.

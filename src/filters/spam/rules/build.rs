@@ -206,7 +206,7 @@ impl Builder {
             |learned| draft.score.and_then(|scores| scores.get(self.options.set(learned)).copied());
         let own = points.get(name).copied();
         let scores = [false, true].map(|learned| own.or(said(learned)).unwrap_or(default));
-        if let Question::Function(call, _) = &definition.question
+        if let Question::Function(call) = &definition.question
             && (scores != [Score(0); 2] || name.starts_with("__"))
         {
             evals::dns::note(&mut book.settings, &draft.flags, call, &source);
@@ -270,8 +270,8 @@ impl Builder {
                 let program = Program::parse(&text).map_err(wrong)?;
                 Check::Meta(Meta { program, links: Vec::new(), needs: Vec::new() })
             }
-            Question::Function(call, raw) => {
-                Check::Function(evals::call(&call, raw).map_err(|why| match why {
+            Question::Function(call) => {
+                Check::Function(evals::call(&call).map_err(|why| match why {
                     Uncallable::Unknown(name) => {
                         Trouble::Language(format!("`eval:{name}` is not built yet"))
                     }

@@ -60,7 +60,7 @@ fn define(line: &Line<'_>, kind: &str, rest: &[u8], book: &mut Book) {
         "askdns" => {
             let text = format!("{name} {}", String::from_utf8_lossy(rest));
             book.settings.add(kind, text, line.source.clone());
-            Ok(Question::Function(format!("check_askdns('{name}')"), false))
+            Ok(Question::Function(format!("check_askdns('{name}')")))
         }
         _ => question(kind, rest),
     };
@@ -97,8 +97,11 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
     }
     for prefix in [b"eval:".as_slice(), b"rbleval:"] {
         if let Some(call) = rest.strip_prefix(prefix) {
-            let call = String::from_utf8_lossy(call).trim().to_owned();
-            return Ok(Question::Function(call, kind == "rawbody"));
+            let raw = if kind == "rawbody" { "raw:" } else { "" };
+            return Ok(Question::Function(format!(
+                "{raw}{}",
+                String::from_utf8_lossy(call).trim()
+            )));
         }
     }
     let target = match kind {

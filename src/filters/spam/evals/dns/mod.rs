@@ -71,6 +71,7 @@ pub(in crate::filters::spam) fn note(
     call: &str,
     source: &Source,
 ) {
+    let call = call.strip_prefix("raw:").unwrap_or(call);
     if ["check_rbl", "check_hashbl", "check_uridnsbl"].iter().any(|name| call.starts_with(name)) {
         settings.add(NOTE, format!("{}\t{call}", flags.join(" ")), source.clone());
     }
