@@ -100,6 +100,9 @@ impl Outside {
         if dns.is_none() || !(own_lists || rule_lists) {
             all.push(off("dnsbl", &no_lists));
         }
+        if !config.spam.bayes {
+            all.push(off("bayes", "switched off (spam.bayes)"));
+        }
         let outside = Self {
             dns,
             authenticator,

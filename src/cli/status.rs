@@ -63,11 +63,17 @@ pub fn run(options: &Options) -> Answer {
     if config.dns.blocklists.is_empty() {
         out.push_str("off: DNS blocklists (dns.blocklists is empty)\n");
     }
-    out.push_str("not part of this version: Bayes, review page\n");
+    if !crate::outside::Outside::authenticates(config) {
+        out.push_str("off: SPF, DKIM, DMARC, ARC (auth.check)\n");
+    }
+    if !config.spam.bayes {
+        out.push_str("off: learned mail (spam.bayes)\n");
+    }
+    out.push_str("not part of this version: review page\n");
     let _ = writeln!(out, "storage: local, quarantine in {}", config.quarantine.store.display());
     if options.json {
         let value = json!({ "healthy": healthy, "mode": mode, "listeners": listeners, "scanners": scanners,
-            "not_built": ["bayes", "web"],
+            "not_built": ["web"],
             "quarantine": config.quarantine.store });
         print(&format!("{value}\n"))?;
     } else {

@@ -186,7 +186,9 @@ impl Work {
                         self.counters.mails_waiting.fetch_sub(1, Ordering::Relaxed);
                         group.push(Ready::Learn { message, class, tokens: cut() });
                     }
-                    other => group.push(Ready::Other(other)),
+                    other @ (Note::Touch { .. } | Note::Sent(_) | Note::Judged { .. }) => {
+                        group.push(Ready::Other(other));
+                    }
                 }
                 next = if group.len() < GROUP_MAX { notes.try_recv().ok() } else { None };
             }

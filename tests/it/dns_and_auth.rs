@@ -147,6 +147,22 @@ fn lists_of_the_site_give_points_and_refusals_do_not() {
 }
 
 #[test]
+fn a_silent_list_is_told_and_the_others_count() {
+    let (stub, sink) = (Stub::start(), Sink::start());
+    stub.add("2.2.0.192.bl.test", "A", &["127.0.0.2"]);
+    stub.set("2.2.0.192.silent.test", "*", Reply::Silence);
+    let lists = "blocklists = [\"silent.test\", \"bl.test\"]";
+    let tamis = tamis(&stub, &sink, lists, "[auth]\ncheck = \"off\"");
+    let mail = b"From: a@stranger.test\r\nSubject: x\r\n\r\ntext\r\n";
+    let facts = scan(&tamis, "192.0.2.2", "a@stranger.test", mail);
+    assert!(facts["rules"].to_string().contains("DNSBL_BL_TEST"), "{facts}");
+    assert!(!facts["rules"].to_string().contains("DNSBL_SILENT_TEST"), "{facts}");
+    assert!(not_run(&facts).contains(&"dnsbl:silent.test"), "{facts}");
+    // Silence is a check that was wanted: the mail is judged without it.
+    assert_eq!(facts["verdict"], "clean", "{facts}");
+}
+
+#[test]
 fn lists_of_rule_files_are_asked_only_if_that_is_switched_on() {
     let (stub, sink) = (Stub::start(), Sink::start());
     stub.add("2.2.0.192.zen.test", "A", &["127.0.0.4"]);

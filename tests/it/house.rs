@@ -23,12 +23,17 @@ const WORLD: [&str; 9] = [
 ];
 
 /// Files in pure rooms that touch the world: the word they may name (empty: any), and why.
-const EXCEPTIONS: [(&str, &str, &str); 7] = [
+const EXCEPTIONS: [(&str, &str, &str); 8] = [
     ("smtp/inbound", "", "moves the octets of sessions with clients"),
     ("smtp/outbound", "", "moves the octets of sessions with next hops"),
     ("smtp/stream", "", "moves the octets of both"),
     ("filters/virus", "", "asks scanners, which are other programs"),
     ("filters/mod.rs", "std::fs", "reads the files of rules when they are loaded"),
+    (
+        "filters/spam/text/compare.rs",
+        "std::fs",
+        "compares mails of a folder, as a test that is called for",
+    ),
     ("filters/spam/run.rs", "Instant::now", "stops at the mail's deadline"),
     ("mime/budget.rs", "Instant::now", "stops at the mail's deadline"),
 ];
@@ -128,4 +133,38 @@ fn every_file_says_what_it_is_for() {
 fn nothing_is_unsafe() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     assert!(std::fs::read_to_string(manifest).unwrap().contains("unsafe_code = \"forbid\""));
+}
+
+/// The names in backticks of the last column of each table.
+fn proofs(document: &str) -> Vec<String> {
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let last = |row: &str| row.trim_end_matches('|').rsplit('|').next().unwrap_or("").to_owned();
+    let names = |cell: String| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    rows.map(last).flat_map(names).collect()
+}
+
+#[test]
+fn every_test_that_proves_something_of_attacks_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/attacks.md")).unwrap();
+    let mut code: Vec<(String, String)> = files();
+    for path in files_below(&root.join("tests")) {
+        if path.extension().is_some_and(|end| end == "rs") {
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            code.push((name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    let proofs = proofs(&document);
+    assert!(proofs.len() > 150, "only {} proofs were found", proofs.len());
+    let there = |proof: &String| {
+        let (place, name) = proof.rsplit_once("::").unwrap_or(("", proof));
+        let function = if name == "*" { "fn ".to_owned() } else { format!("fn {name}(") };
+        let file = format!("tests/it/{place}.rs");
+        let fits = |path: &str| place.is_empty() || path == file;
+        code.iter().any(|(path, text)| fits(path) && text.contains(&function))
+    };
+    let missing: Vec<&String> = proofs.iter().filter(|proof| !there(proof)).collect();
+    assert!(missing.is_empty(), "docs/attacks.md names tests that are not there: {missing:?}");
 }

@@ -204,5 +204,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;

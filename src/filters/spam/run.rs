@@ -16,7 +16,7 @@ use super::{Engine, Outcome};
 
 /// Characters of evidence.
 const EVIDENCE_MAX: usize = 200;
-/// Rules that are named one by one when time is up.
+/// Rules without an answer that are named one by one.
 const NAMED_MAX: usize = 10;
 /// Steps that one rule may take for one mail: some ten milliseconds.
 const RULE_STEPS: u64 = 4_000_000;
@@ -43,11 +43,7 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
             hits.push(*place);
         }
     }
-    for (place, why) in std::mem::take(&mut run.not_run) {
-        let Some(rule) = engine.rules.get(place) else { continue };
-        let check = format!("spam:{}", rule.name);
-        outcome.not_run.push(NotRun { check, why, weight: Weight::Wanted });
-    }
+    outcome.not_run.extend(without_answer(engine, &std::mem::take(&mut run.not_run)));
     if let Some(why) = run.view.learned_is_silent() {
         let why = why.to_owned();
         outcome.not_run.push(NotRun {
@@ -90,6 +86,20 @@ pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)
         (value != 0.0).then(|| (rule.name.clone(), value))
     };
     engine.rules.iter().enumerate().filter_map(hit).collect()
+}
+
+/// Rules that were asked and gave no answer: the mail is judged without them.
+fn without_answer(engine: &Engine, silent: &[(usize, String)]) -> Vec<NotRun> {
+    let told = silent.iter().take(NAMED_MAX).filter_map(|(place, why)| {
+        let check = format!("spam:{}", engine.rules.get(*place)?.name);
+        Some(NotRun { check, why: why.clone(), weight: Weight::Wanted })
+    });
+    let mut out: Vec<NotRun> = told.collect();
+    if let Some((_, why)) = silent.get(NAMED_MAX) {
+        let check = format!("spam: {} more rules", silent.len() - NAMED_MAX);
+        out.push(NotRun { check, why: why.clone(), weight: Weight::Wanted });
+    }
+    out
 }
 
 fn not_run(engine: &Engine, left: &[usize]) -> Vec<NotRun> {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::bayes::{Owner, Token, Tokens};
 use super::*;
 use crate::filters::{Known, Severity, Weight};
 use crate::mail::{Envelope, HeaderField, Link, Message, Part, PartKind};
@@ -296,6 +297,101 @@ fn what_was_not_asked_in_time_is_told() {
     assert_eq!(outcome.hits, []);
     assert_eq!(outcome.not_run.len(), 11);
     assert!(outcome.not_run.iter().all(|check| check.weight == Weight::Required));
+}
+
+#[test]
+fn a_rule_that_takes_more_than_its_share_is_told_and_the_others_are_asked() {
+    let endless = |name: &str| format!("rawbody {name} /^(a+)+\\1b\\1c/\n");
+    let mail = message("Subject: s\n", &format!("{} win\r\n", "a".repeat(60)), &[]);
+    let (engine, mistakes) = load(&format!("{}body B /win/\n", endless("A")));
+    assert_eq!(mistakes, []);
+    let outcome = run(&engine, &mail);
+    assert_eq!(names(&outcome), ["B"]);
+    let [missing] = outcome.not_run.as_slice() else { panic!("{:?}", outcome.not_run) };
+    assert_eq!(missing.check, "spam:A");
+    assert_eq!(missing.why, "it took more than its share of time");
+    // The mail is judged by what the others say: nobody may keep his mail waiting by such a text.
+    assert_eq!(missing.weight, Weight::Wanted);
+    // Many of them share the time of the mail, and ten are named.
+    let many: String = (0..30).map(|number| endless(&format!("A{number}"))).collect();
+    let (engine, _) = load(&format!("{many}body B /win/\n"));
+    let outcome = run(&engine, &mail);
+    assert_eq!(names(&outcome), ["B"]);
+    assert_eq!(outcome.not_run.len(), 11);
+    assert_eq!(outcome.not_run.last().unwrap().check, "spam: 20 more rules");
+    assert!(outcome.not_run.iter().all(|check| check.weight == Weight::Wanted));
+}
+
+/// A store of so many mails, in which no word was ever seen; or one that gives no answer.
+#[derive(Debug)]
+struct Store(Result<bayes::Totals, String>);
+
+impl Tokens for Store {
+    fn totals(&self, _: Owner<'_>) -> Result<bayes::Totals, String> {
+        self.0.clone()
+    }
+
+    fn look_up(&self, _: Owner<'_>, tokens: &[Token]) -> Result<Vec<bayes::Counts>, String> {
+        Ok(vec![bayes::Counts::default(); tokens.len()])
+    }
+
+    fn touch(&self, _: Owner<'_>, _: &[Token]) {}
+
+    fn learn(
+        &self,
+        _: Owner<'_>,
+        _: &str,
+        _: bayes::Class,
+        _: &[Token],
+    ) -> Result<bayes::Learnt, String> {
+        Err("this store cannot be written".into())
+    }
+
+    fn forget(&self, _: Owner<'_>, _: &str, _: &[Token]) -> Result<bool, String> {
+        Err("this store cannot be written".into())
+    }
+}
+
+#[test]
+fn points_for_learned_mail_count_once_enough_was_learned() {
+    let rules = "body A /win/\nscore A 1 2 4 8\nbayes_min_spam_num 10\nbayes_min_ham_num 20\n\
+        body BAYES_50 eval:check_bayes('0.4', '0.6')\ntflags BAYES_50 learn\n";
+    let file = RuleFile::built_in("t/x.cf", rules.as_bytes());
+    let message = message("Subject: s\n", "win\r\n", &[]);
+    let envelope = Envelope::default();
+    let points = |options: Options, totals: Result<(u32, u32), &str>| {
+        let (engine, mistakes) =
+            Engine::load_for(std::slice::from_ref(&file), &BTreeMap::new(), options);
+        assert_eq!(mistakes, []);
+        let totals = totals.map(|(spam, ham)| bayes::Totals { spam, ham }).map_err(str::to_owned);
+        let learned = crate::filters::Learned { tokens: Arc::new(Store(totals)), user: None };
+        let mail = Mail {
+            envelope: &envelope,
+            message: &message,
+            internal: false,
+            received: jiff::Timestamp::UNIX_EPOCH,
+            known: &Known { learned: Some(learned), ..Known::default() },
+        };
+        let outcome = engine.inspect(&mail, None);
+        let not_run: Vec<String> = outcome.not_run.into_iter().map(|one| one.check).collect();
+        (outcome.score.0, not_run)
+    };
+    let learned = |network| Options { network, learned: true };
+    for (options, totals, want) in [
+        (learned(false), Ok((10, 20)), 4_000),
+        (learned(true), Ok((10, 20)), 8_000),
+        // Of one kind too little.
+        (learned(false), Ok((9, 1_000)), 1_000),
+        (learned(true), Ok((1_000, 19)), 2_000),
+        (learned(false), Ok((0, 0)), 1_000),
+        // Learned mail is not asked.
+        (Options { network: true, learned: false }, Ok((1_000, 1_000)), 2_000),
+        (Options::default(), Ok((1_000, 1_000)), 1_000),
+    ] {
+        assert_eq!(points(options, totals), (want, vec![]), "{options:?} {totals:?}");
+    }
+    // A store that gives no answer is as if nothing was learned, and that is told.
+    assert_eq!(points(learned(false), Err("locked")), (1_000, vec!["spam:bayes".to_owned()]));
 }
 
 #[test]

@@ -39,10 +39,14 @@ fn texts(text: &Segments) -> Vec<String> {
     (0..text.len()).map(|place| String::from_utf8_lossy(text.get(place).0).into_owned()).collect()
 }
 
+/// All forms of links as rules see them, then links of parts that are no text. Domains of signatures are none.
 fn links(view: &View<'_>) -> Vec<String> {
     let cut =
         |url: &[u8]| String::from_utf8_lossy(url.get(..LINK_BYTES_MAX).unwrap_or(url)).into_owned();
-    view.links().all().iter().take(LINKS_MAX).map(|link| cut(&link.raw)).collect()
+    let seen = view.links().segments();
+    let elsewhere = view.links().all().iter().filter(|link| link.elsewhere);
+    let all = (0..seen.len()).map(|place| cut(seen.get(place).0));
+    all.chain(elsewhere.map(|link| cut(&link.raw))).take(LINKS_MAX).collect()
 }
 
 fn parts(view: &View<'_>) -> Vec<PartFacts> {
@@ -65,4 +69,62 @@ fn parts(view: &View<'_>) -> Vec<PartFacts> {
         }
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::filters::spam::Engine;
+    use crate::filters::{Known, Mail, RuleFile};
+    use crate::mail::Envelope;
+
+    fn inputs(raw: &str, sender: &str) -> Inputs {
+        let file = RuleFile::built_in("t.cf", b"util_rb_tld test\n");
+        let (engine, mistakes) = Engine::load(&[file], &BTreeMap::new());
+        assert_eq!(mistakes, []);
+        let raw = bytes::Bytes::from(raw.replace('\n', "\r\n"));
+        let message = crate::mime::decode(raw, &crate::mime::Limits::default());
+        let mut envelope = Envelope::default();
+        envelope.sender.address = sender.into();
+        let mail = Mail {
+            envelope: &envelope,
+            message: &message,
+            internal: false,
+            received: jiff::Timestamp::UNIX_EPOCH,
+            known: Known::NOTHING,
+        };
+        Inputs::of(&View::new(&engine, &mail))
+    }
+
+    #[test]
+    fn words_come_from_what_is_seen_what_is_hidden_and_where_links_lead() {
+        let inputs = inputs(
+            "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nReturn-Path: <p@a.test>\n\
+             DKIM-Signature: v=1; d=signer.test; s=x\nContent-Type: text/html\n\n\
+             <p>shown <a href=\"http://go.test/%61?x\">here</a><div style=\"display:none\">ham words</div>\n",
+            "",
+        );
+        assert_eq!(inputs.visible.first().map(|text| text.trim_end()), Some("Grüße"), "{inputs:?}");
+        let visible = inputs.visible.join(" ");
+        assert!(visible.contains("shown") && visible.contains("here"), "{inputs:?}");
+        assert!(!visible.contains("ham words"), "{inputs:?}");
+        assert!(inputs.invisible.join(" ").contains("ham words"), "{inputs:?}");
+        // As it stands, and as readers take it; the signer is no link.
+        assert!(inputs.links.contains(&"http://go.test/%61?x".to_owned()), "{inputs:?}");
+        assert!(inputs.links.contains(&"http://go.test/a?x".to_owned()), "{inputs:?}");
+        assert!(!inputs.links.iter().any(|link| link.contains("signer")), "{inputs:?}");
+        assert!(inputs.sender.contains("p@a.test"), "{inputs:?}");
+        assert!(inputs.headers.iter().any(|(name, value)| name == "Subject" && value == "Grüße"));
+    }
+
+    #[test]
+    fn a_flood_of_links_and_parts_is_bounded() {
+        let links: String = (0..3_000).map(|n| format!("http://h{n}.test/\n")).collect();
+        let inputs = inputs(&format!("Subject: x\n\n{links}"), "a@a.test");
+        assert_eq!(inputs.links.len(), LINKS_MAX);
+        assert_eq!(inputs.sender, "a@a.test");
+        assert!(inputs.parts.len() <= PARTS_MAX);
+    }
 }

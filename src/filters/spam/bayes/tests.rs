@@ -5,9 +5,12 @@ use std::sync::Mutex;
 
 use super::*;
 
+/// Totals, words, and mails.
+type Kept = (Totals, HashMap<Token, Counts>, HashMap<String, Class>);
+
 /// A store in memory.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<(Totals, HashMap<Token, Counts>, HashMap<String, Class>)>);
+pub(super) struct Memory(Mutex<Kept>);
 
 impl Memory {
     fn count(&self, class: Class, tokens: &[Token], step: i32) {

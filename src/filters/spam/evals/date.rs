@@ -315,9 +315,7 @@ fn within_months(arguments: &Arguments) -> Result<Call, String> {
 fn outlook_id(_: &Arguments) -> Result<Call, String> {
     Ok(Call::new(|view| {
         let id = fields::value(view, "MESSAGEID");
-        let Some(found) = PATTERNS.outlook.captures(&id).and_then(|found| found.get(1)) else {
-            return None;
-        };
+        let found = PATTERNS.outlook.captures(&id).and_then(|found| found.get(1))?;
         let stamp = i64::from_str_radix(std::str::from_utf8(found.as_bytes()).ok()?, 16).ok()?;
         let far = |name: &str| {
             let time = float(parse(&fields::value(view, name)).unwrap_or(0));

@@ -16,6 +16,8 @@ pub(in crate::filters::spam) struct Cells {
     pub(super) times: OnceCell<Times>,
     pub(super) hotmail: OnceCell<Hotmail>,
     pub(super) senders: OnceCell<Vec<Vec<u8>>>,
+    /// Hosts of links that lists are asked about, with their registered domains.
+    pub(super) linked_hosts: OnceCell<Vec<(String, String)>>,
 }
 
 /// The text that a rule `header X NAME =~` sees; `None` if there is no such field.

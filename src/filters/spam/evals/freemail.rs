@@ -89,8 +89,10 @@ impl Freemail {
                     out.skip_bulk = on;
                     None
                 }
-                // Evidence is always shown.
-                "freemail_add_describe_email" => None,
+                // Evidence is always shown; SpamAssassin's default is the same.
+                "freemail_add_describe_email" => (!on).then(|| {
+                    "0 has no effect here: the address is always shown as evidence".to_owned()
+                }),
                 key => {
                     let list = match key.contains("_def_") {
                         true => "def_welcomelist_auth",

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use crate::filters::auth::AuthResult;
 use crate::filters::spam::rules::Settings;
 use crate::filters::spam::text::Glob;
 use crate::filters::spam::view::View;
@@ -41,13 +42,21 @@ pub(in crate::filters::spam) struct Names {
     /// Characters that a name may have besides its address.
     extra_max: usize,
     ignored_fields: Vec<String>,
+    /// Domains whose signature excuses a name, in lower case.
+    ignored_signers: Vec<String>,
     /// What makes a spoof: 0 another address, 1 of another owner, 2 of another domain.
     level: u8,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self { owners: BTreeMap::new(), extra_max: 50, ignored_fields: Vec::new(), level: 1 }
+        Self {
+            owners: BTreeMap::new(),
+            extra_max: 50,
+            ignored_fields: Vec::new(),
+            ignored_signers: Vec::new(),
+            level: 1,
+        }
     }
 }
 
@@ -68,8 +77,11 @@ impl Names {
                     out.ignored_fields.extend(text.split_ascii_whitespace().map(str::to_owned));
                     true
                 }
-                // Signatures are not known here: nothing is excused by one.
-                _ => !text.is_empty(),
+                _ => {
+                    let signers = text.split_ascii_whitespace().map(str::to_ascii_lowercase);
+                    out.ignored_signers.extend(signers);
+                    !text.is_empty()
+                }
             };
             if !good {
                 mistakes.push(Mistake {
@@ -133,6 +145,13 @@ static ADDRESS: LazyLock<Regex> =
 
 fn read(view: &View<'_>) -> Option<Name> {
     let names = &view.engine.tables.names;
+    let auth = view.mail.known.auth.as_deref();
+    let mut signatures = auth.into_iter().flat_map(|auth| &auth.dkim);
+    if signatures
+        .any(|one| one.result == AuthResult::Pass && names.ignored_signers.contains(&one.domain))
+    {
+        return None;
+    }
     if names.ignored_fields.iter().any(|field| fields::present(view, field).is_some()) {
         return None;
     }
@@ -213,5 +232,36 @@ mod tests {
         assert_eq!(names.owner_of("a@mail.big.example", "big.example"), "big");
         assert_eq!(names.owner_of("a@other.example", "other.example"), "other");
         assert!(ADDRESS.is_match(b"\"ceo@bank.example\""));
+    }
+
+    #[test]
+    fn a_signature_of_a_list_of_mail_excuses_its_names() {
+        use crate::filters::auth::{Auth, Dkim};
+        use crate::filters::{Known, Mail, RuleFile};
+        let rules =
+            b"util_rb_tld test\nfns_ignore_dkim Lists.test\nheader A eval:check_fromname_spoof()\n";
+        let file = RuleFile::built_in("t.cf", rules);
+        let (engine, mistakes) = crate::filters::spam::Engine::load(&[file], &BTreeMap::new());
+        assert_eq!(mistakes, []);
+        let raw = b"From: \"ceo@bank.test\" <x@lists.test>\r\nSubject: x\r\n\r\nx\r\n";
+        let limits = crate::mime::Limits::default();
+        let message = crate::mime::decode(bytes::Bytes::from_static(raw), &limits);
+        for (domain, result, hits) in [
+            ("lists.test", AuthResult::Pass, 0),
+            ("lists.test", AuthResult::Fail, 1),
+            ("other.test", AuthResult::Pass, 1),
+        ] {
+            let dkim = vec![Dkim { result, domain: domain.into(), ..Dkim::default() }];
+            let auth = Some(std::sync::Arc::new(Auth { dkim, ..Auth::default() }));
+            let known = Known { auth, ..Known::default() };
+            let mail = Mail {
+                envelope: &crate::mail::Envelope::default(),
+                message: &message,
+                internal: false,
+                received: jiff::Timestamp::UNIX_EPOCH,
+                known: &known,
+            };
+            assert_eq!(engine.inspect(&mail, None).hits.len(), hits, "{domain} {result}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use crate::filters::Mail;
 use crate::filters::spam::view::View;
 
-pub(in crate::filters::spam) use address::{find, is_private};
+pub(in crate::filters::spam) use address::{find, find_from, is_private, parse};
 pub(in crate::filters::spam) use networks::{KEYS, Networks, network_holds};
 pub(in crate::filters::spam) use received::Relay;
 

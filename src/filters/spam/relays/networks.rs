@@ -29,7 +29,7 @@ pub(in crate::filters::spam) struct Networks {
     pub(super) internal: Option<NetworkSet>,
     pub(super) submission: NetworkSet,
     /// Fields that name the address a user of web mail came from.
-    pub(super) originating: Vec<String>,
+    pub(in crate::filters::spam) originating: Vec<String>,
     /// The field that holds the envelope's sender.
     pub(super) sender_field: Option<String>,
 }
@@ -64,6 +64,11 @@ impl Networks {
             }
         }
         networks
+    }
+
+    /// True for what is named as `trusted_networks`.
+    pub(in crate::filters::spam) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.as_ref().is_some_and(|trusted| trusted.holds(Some(address)))
     }
 }
 

@@ -145,12 +145,14 @@ pub(super) fn read(value: &[u8]) -> Line {
         }
         None => line,
     };
-    let mut reading = Reading::default();
-    reading.id = group(&patterns.id, &line).unwrap_or_default();
-    reading.helo =
-        group(&patterns.helo, &line).or_else(|| group(&patterns.hello, &line)).unwrap_or_default();
-    reading.by = group(&patterns.by, &line).unwrap_or_default();
-    reading.auth = auth::method(&line);
+    let helo = group(&patterns.helo, &line).or_else(|| group(&patterns.hello, &line));
+    let mut reading = Reading {
+        id: group(&patterns.id, &line).unwrap_or_default(),
+        helo: helo.unwrap_or_default(),
+        by: group(&patterns.by, &line).unwrap_or_default(),
+        auth: auth::method(&line),
+        ..Reading::default()
+    };
     let outcome = if let Some(rest) = line.strip_prefix(b"from ") {
         reading.from(rest)
     } else if let Some(rest) = line.strip_prefix(b"FROM ") {

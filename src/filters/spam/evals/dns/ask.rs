@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::filters::auth::AuthResult;
 use crate::filters::dns::{Answer, Question, RecordKind, reversed};
 use crate::filters::dnsbl::is_host;
 use crate::filters::spam::view::View;
@@ -77,31 +78,42 @@ impl AskRule {
     }
 }
 
-const TAGS: [&str; 8] = [
+const TAGS: [&str; 9] = [
     "AUTHORDOMAIN",
     "SENDERDOMAIN",
     "DKIMDOMAIN",
     "LASTEXTERNALHELO",
     "LASTEXTERNALIP",
+    "LASTEXTERNALRDNS",
     "LASTEXTERNALREVIP",
     "URIDOMAINS",
     "URIHOSTS",
 ];
 
 fn values(tag: &str, view: &View<'_>, links: &Links) -> BTreeSet<String> {
-    let last = || inputs::hops(view).external.first().copied();
+    let last = || inputs::last_external(view);
+    let address = || last().and_then(|relay| relay.address);
     match tag {
-        "AUTHORDOMAIN" => inputs::author_domains(view).into_iter().collect(),
-        "SENDERDOMAIN" => inputs::envelope_domains(view).into_iter().collect(),
+        "AUTHORDOMAIN" => inputs::names_in(view, "From").into_iter().collect(),
+        "SENDERDOMAIN" => inputs::names_in(view, "EnvelopeFrom").into_iter().take(1).collect(),
         "DKIMDOMAIN" => {
             let auth = view.mail.known.auth.as_deref();
-            auth.into_iter().flat_map(|auth| auth.passing()).map(str::to_owned).collect()
+            let passing = auth.into_iter().flat_map(|auth| &auth.dkim);
+            passing
+                .filter(|one| one.result == AuthResult::Pass)
+                .map(|one| one.domain.clone())
+                .collect()
         }
-        "LASTEXTERNALHELO" => inputs::helo(view).into_iter().collect(),
-        "LASTEXTERNALIP" => last().map(|address| address.to_string()).into_iter().collect(),
-        "LASTEXTERNALREVIP" => last().map(reversed).into_iter().collect(),
-        "URIDOMAINS" => links.hosts(view).into_iter().map(|(_, domain)| domain).collect(),
-        "URIHOSTS" => links.hosts(view).into_iter().map(|(host, _)| host).collect(),
+        "LASTEXTERNALHELO" => {
+            last().and_then(|relay| inputs::name_of(&relay.helo)).into_iter().collect()
+        }
+        "LASTEXTERNALRDNS" => {
+            last().and_then(|relay| inputs::name_of(&relay.rdns)).into_iter().collect()
+        }
+        "LASTEXTERNALIP" => address().map(|address| address.to_string()).into_iter().collect(),
+        "LASTEXTERNALREVIP" => address().map(reversed).into_iter().collect(),
+        "URIDOMAINS" => links.hosts(view).iter().map(|(_, domain)| domain.clone()).collect(),
+        "URIHOSTS" => links.hosts(view).iter().map(|(host, _)| host.clone()).collect(),
         _ => BTreeSet::new(),
     }
 }

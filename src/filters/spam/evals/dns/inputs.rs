@@ -1,9 +1,18 @@
 //! What the rules over lists need of a mail: relays, senders, hosts of links.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::filters::dns::reversed;
 use crate::filters::dnsbl;
+use crate::filters::spam::evals::{domain, fields, lists};
+use crate::filters::spam::relays::{self, Relay};
+use crate::filters::spam::text::is_address;
 use crate::filters::spam::view::View;
+
+/// Octets of a field in which addresses are looked for, and how many are taken.
+const FIELD_MAX: usize = 8_192;
+const ADDRESSES_MAX: usize = 20;
 
 /// Addresses of relays, the newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,71 +21,128 @@ pub(super) struct Hops {
     pub(super) external: Vec<IpAddr>,
     /// Those that nobody vouches for.
     pub(super) untrusted: Vec<IpAddr>,
+    /// Where users of web mail came from, as fields tell it (`originating_ip_headers`).
+    pub(super) originating: Vec<IpAddr>,
 }
 
-/// The relays of a mail: the client that handed it to this site.
+/// The relays of a mail.
 pub(super) fn hops(view: &View<'_>) -> Hops {
-    let clients: Vec<IpAddr> = dnsbl::clients(view.mail).collect();
-    Hops { external: clients.clone(), untrusted: clients }
-}
-
-/// The name in HELO of the last relay outside.
-pub(super) fn helo(view: &View<'_>) -> Option<String> {
-    let client = &view.mail.envelope.client;
-    client.helo.clone().filter(|name| dnsbl::is_host(name))
-}
-
-/// Domains of the envelope sender, in lower case.
-pub(super) fn envelope_domains(view: &View<'_>) -> Vec<String> {
-    let address = &view.mail.envelope.sender.address;
-    address.rsplit_once('@').and_then(|(_, domain)| host(domain)).into_iter().collect()
-}
-
-/// Domains of the From field.
-pub(super) fn author_domains(view: &View<'_>) -> Vec<String> {
-    header_domains(view, "From")
-}
-
-/// Domains of the addresses of a field.
-pub(super) fn header_domains(view: &View<'_>, name: &str) -> Vec<String> {
-    let mut domains: Vec<String> =
-        addresses(view, name).iter().filter_map(|one| host(one.rsplit_once('@')?.1)).collect();
-    domains.sort();
-    domains.dedup();
-    domains
-}
-
-/// The addresses of a field, in lower case.
-pub(super) fn addresses(view: &View<'_>, name: &str) -> Vec<String> {
-    if name.eq_ignore_ascii_case("EnvelopeFrom") {
-        return vec![view.mail.envelope.sender.address.to_lowercase()];
+    let relays = view.relays();
+    let addresses =
+        |list: &[Relay]| list.iter().filter_map(|relay| relay.address).collect::<Vec<_>>();
+    Hops {
+        external: addresses(&relays.external),
+        untrusted: addresses(&relays.untrusted),
+        originating: originating(view),
     }
-    let Some(value) = view.mail.message.value(name) else { return Vec::new() };
-    let value = value.get(..value.len().min(8_192)).unwrap_or_default();
-    let text = String::from_utf8_lossy(value);
-    let words = text.split(|letter: char| letter.is_whitespace() || "<>(),;:\"".contains(letter));
-    words.filter(|word| word.contains('@')).map(str::to_lowercase).take(20).collect()
 }
 
-fn host(domain: &str) -> Option<String> {
-    let domain = domain.trim_matches('.').to_lowercase();
-    let ascii = idna::domain_to_ascii(&domain).unwrap_or(domain);
-    dnsbl::is_host(&ascii).then_some(ascii)
+fn originating(view: &View<'_>) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for name in &view.engine.tables.networks.originating {
+        let value = fields::value(view, name);
+        let value = value.get(..FIELD_MAX).unwrap_or(&value);
+        let mut from = 0;
+        while found.len() < ADDRESSES_MAX
+            && let Some(range) = relays::find_from(value, from)
+        {
+            from = range.end;
+            found.extend(value.get(range).and_then(relays::parse));
+        }
+    }
+    found
 }
 
-/// Hosts of links with the domain that somebody registered.
-pub(super) fn link_hosts(view: &View<'_>) -> Vec<(String, String)> {
-    let hosts = dnsbl::link_hosts(view.mail).into_iter();
-    hosts.map(|host| (host.clone(), registered(&host))).collect()
+/// The last relay outside: the one that handed the mail to one of ours.
+pub(super) fn last_external<'v>(view: &'v View<'_>) -> Option<&'v Relay> {
+    view.relays().external.first()
 }
 
-/// The last two labels, or three below what looks like `co.uk`.
-pub(super) fn registered(host: &str) -> String {
-    let labels: Vec<&str> = host.split('.').collect();
-    let second = ["ac", "co", "com", "edu", "gov", "net", "org"];
-    let below = |back: usize| labels.len().checked_sub(back).and_then(|at| labels.get(at));
-    let country = below(1).is_some_and(|top| top.len() == 2)
-        && below(2).is_some_and(|label| second.contains(label));
-    let take = if country { 3 } else { 2 };
-    labels.get(labels.len().saturating_sub(take)..).unwrap_or_default().join(".")
+/// A name that this relay gave, or that its address has.
+pub(super) fn name_of(text: &[u8]) -> Option<String> {
+    std::str::from_utf8(text).ok().filter(|name| dnsbl::is_host(name)).map(str::to_owned)
+}
+
+/// Which names a list is asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Which {
+    /// `tflags … domains_only`: no addresses.
+    pub(super) only_names: bool,
+    /// `tflags … ips_only`: nothing else.
+    pub(super) only_addresses: bool,
+}
+
+/// Addresses of a field, in lower case; `ALLFROM`: of all that names a sender; `body`: of the text.
+pub(super) fn addresses(view: &View<'_>, name: &str) -> Vec<String> {
+    let all = match name {
+        "ALLFROM" => lists::senders(view),
+        "body" => addresses_of_text(view),
+        name => fields::addresses(view, name),
+    };
+    let text = |one: &Vec<u8>| String::from_utf8_lossy(one).to_lowercase();
+    all.iter().take(ADDRESSES_MAX).map(text).filter(|one| one.contains('@')).collect()
+}
+
+fn addresses_of_text(view: &View<'_>) -> Vec<Vec<u8>> {
+    let links = view.links().all().iter().filter(|link| !link.elsewhere);
+    let address = |raw: &[u8]| {
+        let head = raw.get(..7).filter(|head| head.eq_ignore_ascii_case(b"mailto:"))?;
+        let rest = raw.get(head.len()..)?;
+        rest.split(|octet| *octet == b'?').next().map(<[u8]>::to_vec)
+    };
+    links.filter_map(|link| address(&link.raw)).take(ADDRESSES_MAX).collect()
+}
+
+/// The hosts of addresses as lists want them, each with what it is about.
+pub(super) fn hosts_of(
+    view: &View<'_>,
+    addresses: &[String],
+    which: Which,
+) -> BTreeSet<(String, String)> {
+    let host = |one: &String| front(view, one.rsplit_once('@')?.1, which);
+    addresses.iter().filter_map(host).collect()
+}
+
+/// The registered domains of the same.
+pub(super) fn domains_of(
+    view: &View<'_>,
+    addresses: &[String],
+    which: Which,
+) -> BTreeSet<(String, String)> {
+    let domain = |one: &String| {
+        let (_, host) = one.rsplit_once('@')?;
+        let domain = domain::registered(view, host.as_bytes())?;
+        front(view, &String::from_utf8(domain).ok()?, which)
+    };
+    addresses.iter().filter_map(domain).collect()
+}
+
+/// What a field holds if it is no address of mail: addresses of hosts, or names of them.
+pub(super) fn hosts_in(view: &View<'_>, name: &str, which: Which) -> BTreeSet<(String, String)> {
+    let value = fields::value(view, name);
+    let lines = value.split(|octet| *octet == b'\n').take(ADDRESSES_MAX);
+    let host = |line: &[u8]| front(view, std::str::from_utf8(line).ok()?.trim(), which);
+    lines.filter_map(host).collect()
+}
+
+/// What stands before the zone; `None`: no such host can exist, or the rule does not want it.
+fn front(view: &View<'_>, host: &str, which: Which) -> Option<(String, String)> {
+    let host = host.trim_matches('.').to_lowercase();
+    if is_address(&host) {
+        let address: IpAddr = host.parse().ok().filter(|_| !which.only_names)?;
+        return Some((host, reversed(address)));
+    }
+    let ascii = idna::domain_to_ascii(&host).unwrap_or(host);
+    let exists = dnsbl::is_host(&ascii) && domain::ends_well(view, &ascii);
+    (exists && !which.only_addresses).then(|| (ascii.clone(), ascii))
+}
+
+/// Domains of the addresses of a field, for names that are made of them.
+pub(super) fn names_in(view: &View<'_>, name: &str) -> Vec<String> {
+    let host = |one: &String| {
+        let domain = one.rsplit_once('@')?.1.trim_matches('.');
+        let ascii = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
+        dnsbl::is_host(&ascii).then_some(ascii)
+    };
+    addresses(view, name).iter().filter_map(host).collect()
 }

@@ -19,7 +19,7 @@ use crate::filters::{Mistake, Severity, Source};
 
 use super::{Arguments, Call, Function};
 use ask::AskRule;
-use links::{LinkRule, Links};
+use links::{Flags, Links};
 use relays::RelayRule;
 use test::Test;
 
@@ -35,8 +35,6 @@ pub(super) const KEYS: &[&str] = &[
     "urinsrhssub",
     "urifullnsrhsbl",
     "urifullnsrhssub",
-    "uridnsbl_skip_domain",
-    "clear_uridnsbl_skip_domain",
     "uridnsbl_max_domains",
     "askdns",
     NOTE,
@@ -73,7 +71,8 @@ pub(in crate::filters::spam) fn note(
     call: &str,
     source: &Source,
 ) {
-    if call.starts_with("check_rbl") || call.starts_with("check_hashbl") {
+    let call = call.strip_prefix("raw:").unwrap_or(call);
+    if ["check_rbl", "check_hashbl", "check_uridnsbl"].iter().any(|name| call.starts_with(name)) {
         settings.add(NOTE, format!("{}\t{call}", flags.join(" ")), source.clone());
     }
 }
@@ -106,15 +105,13 @@ impl DnsRules {
     fn note(&mut self, text: &str) -> Result<(), String> {
         let Some((flags, call)) = text.split_once('\t') else { return Ok(()) };
         let (name, arguments) = Arguments::read(call)?;
+        if name == "check_uridnsbl" {
+            self.links.asked.insert(arguments.text(0).to_owned(), Flags::read(flags));
+        }
         if let Some(rule) = RelayRule::read(name, &arguments, flags)? {
             self.relays.insert((name.to_owned(), arguments.all().to_vec()), rule);
         }
         Ok(())
-    }
-
-    /// Keeps only rules over links that a body rule asks for; that is all of them, unless their points are 0.
-    fn link(&self, name: &str) -> Option<&LinkRule> {
-        self.links.rules.get(name)
     }
 }
 
@@ -128,10 +125,10 @@ pub(in crate::filters::spam) fn questions(view: &View<'_>, answers: &Answers) ->
             |(_, question)| Wanted { question, list: Some((Arc::clone(&zone), rule.list_kind())) };
         wanted.extend(rule.questions(view).into_iter().map(list));
     }
-    for rule in rules.links.rules.values() {
+    for (name, rule) in &rules.links.rules {
         let zone: Arc<str> = rule.zone.as_str().into();
         let mut before = Vec::new();
-        let found = rules.links.questions(rule, view, answers, &mut before);
+        let found = rules.links.questions(name, view, answers, &mut before);
         let list =
             |(_, question)| Wanted { question, list: Some((Arc::clone(&zone), rule.list_kind())) };
         wanted.extend(found.into_iter().map(list));
@@ -193,8 +190,8 @@ fn link(arguments: &Arguments) -> Result<Call, String> {
     Ok(Call::new(move |view| {
         let answers = answers(view)?;
         let rules = &view.engine.tables.dns;
-        let rule = rules.link(&name)?;
-        let questions = rules.links.questions(rule, view, answers, &mut Vec::new());
+        let rule = rules.links.rules.get(&name)?;
+        let questions = rules.links.questions(&name, view, answers, &mut Vec::new());
         hit(questions, answers, |question, answers| rule.test.takes_of_list(answers.get(question)?))
     }))
 }

@@ -13,6 +13,7 @@ const RAW: &[u8] = b"From: \"A\" <a@Author.test>\r\nReply-To: r@reply.test\r\nSu
 
 /// The questions of rules about a mail, and the rules that hit with these replies.
 fn run(rules: &str, replies: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+    let rules = format!("util_rb_tld test uk\nutil_rb_2tld co.uk\n{rules}");
     let file = RuleFile::built_in("t.cf", rules.as_bytes());
     let (engine, mistakes) = Engine::load(&[file], &BTreeMap::new());
     assert!(mistakes.iter().all(|one| one.severity == Severity::Warning), "{mistakes:?}");
@@ -145,17 +146,130 @@ fn sets_choose_relays_by_the_end_of_their_name() {
     use super::inputs::Hops;
     use super::relays::selected;
     let addresses = |list: &[&str]| list.iter().map(|one| one.parse().unwrap()).collect::<Vec<_>>();
+    let trusts = |address: std::net::IpAddr| address == addresses(&["192.0.2.1"])[0];
     let hops = Hops {
         external: addresses(&["192.0.2.1", "10.0.0.1", "192.0.2.2", "192.0.2.3"]),
         untrusted: addresses(&["192.0.2.2", "192.0.2.2", "192.0.2.3"]),
+        originating: addresses(&["192.0.2.1", "10.0.0.2", "192.0.2.9"]),
     };
-    for (set, want) in [
-        ("x", &["192.0.2.3", "192.0.2.2"][..]),
-        ("x-lastexternal", &["192.0.2.1"]),
-        ("x-firsttrusted", &["192.0.2.2"]),
-        ("x-untrusted", &["192.0.2.3"]),
-        ("x-notfirsthop", &["192.0.2.1", "192.0.2.2"]),
+    for (set, nice, want) in [
+        ("x", false, &["192.0.2.9", "192.0.2.3", "192.0.2.2"][..]),
+        // A relay of trust is nothing that points could be given for, but one that a mail may be praised for.
+        ("x-lastexternal", false, &[]),
+        ("x-lastexternal", true, &["192.0.2.1"]),
+        ("x-firsttrusted", false, &["192.0.2.2"]),
+        ("x-untrusted", false, &["192.0.2.3", "192.0.2.9"]),
+        ("x-notfirsthop", false, &["192.0.2.2"]),
+        ("x-notfirsthop", true, &["192.0.2.1", "192.0.2.2"]),
     ] {
-        assert_eq!(selected(set, &hops), addresses(want), "{set}");
+        assert_eq!(selected(set, nice, &hops, trusts), addresses(want), "{set} {nice}");
+    }
+    let only_trusted = Hops { external: addresses(&["192.0.2.1"]), ..Hops::default() };
+    assert_eq!(selected("x-lastexternal", true, &only_trusted, trusts), addresses(&[]));
+    let many = Hops {
+        untrusted: (1..=200).map(|last| [198, 51, 100, last].into()).collect(),
+        ..Hops::default()
+    };
+    assert_eq!(selected("x", false, &many, trusts).len(), 9);
+}
+
+/// The names of questions about a mail with this header, brought by 192.0.2.7.
+fn asked(rules: &str, header: &str) -> Vec<String> {
+    let rules = format!("util_rb_tld test\n{rules}");
+    let file = RuleFile::built_in("t.cf", rules.as_bytes());
+    let (engine, mistakes) = Engine::load(&[file], &BTreeMap::new());
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let raw = bytes::Bytes::from(header.replace('\n', "\r\n"));
+    let message = crate::mime::decode(raw, &crate::mime::Limits::default());
+    let mut envelope = Envelope::default();
+    envelope.client.address = Some("192.0.2.7".parse().unwrap());
+    let mail = Mail {
+        envelope: &envelope,
+        message: &message,
+        internal: false,
+        received: jiff::Timestamp::UNIX_EPOCH,
+        known: Known::NOTHING,
+    };
+    let view = View::new(&engine, &mail);
+    let asked = questions(&view, &Answers::default()).into_iter();
+    let mut names: Vec<String> = asked.map(|one| one.question.name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn relays_come_from_the_received_fields_and_trust_moves_the_border() {
+    let header = "Received: from a.test (a.test [198.51.100.1]) by mx.test with ESMTP id 1; Mon, 1 Jan 2024 00:00:00 +0000\n\
+        Received: from b.test (b.test [198.51.100.2]) by a.test with ESMTP id 2; Mon, 1 Jan 2024 00:00:00 +0000\n\
+        X-Originating-IP: [198.51.100.3]\nSubject: x\n\nx\n";
+    let rules = "header A eval:check_rbl('l-lastexternal', 'last.test.')\n\
+        header B eval:check_rbl('n-notfirsthop', 'nfh.test.')\n\
+        header C eval:check_rbl('f-firsttrusted', 'first.test.')\n";
+    // The client is no hop that the fields tell of: it is the last one outside.
+    let client = ["1.100.51.198.nfh.test", "7.2.0.192.first.test", "7.2.0.192.last.test"];
+    let got = asked(rules, header);
+    for name in client {
+        assert!(got.contains(&name.to_owned()), "{name} is not in {got:?}");
+    }
+    assert!(!got.iter().any(|name| name.starts_with("2.100.51.198.nfh")), "{got:?}");
+    // A relay that forwards to us, and is trusted: whom it tells of is the first stranger.
+    let forwarded = format!("trusted_networks 192.0.2.7\ninternal_networks 192.0.2.7\n{rules}");
+    let got = asked(&forwarded, header);
+    for name in ["1.100.51.198.first.test", "1.100.51.198.last.test"] {
+        assert!(got.contains(&name.to_owned()), "{name} is not in {got:?}");
+    }
+    assert!(!got.iter().any(|name| name.starts_with("7.2.0.192")), "{got:?}");
+    // Fields that tell of a user of web mail.
+    let origin =
+        "originating_ip_headers X-Originating-IP\nheader A eval:check_rbl('l', 'all.test.')\n";
+    assert!(asked(origin, header).contains(&"3.100.51.198.all.test".to_owned()));
+    assert!(!asked(rules, header).iter().any(|name| name.starts_with("3.")));
+}
+
+#[test]
+fn links_are_asked_as_the_flags_of_their_rule_say() {
+    let header = "Subject: x\n\nhttp://a.b.test/ http://198.51.100.8/ http://10.0.0.1/ mailto:me@mail.test\n";
+    let rule = |flags: &str| {
+        format!("urirhssub A bl.test. A 2\nbody A eval:check_uridnsbl('A')\ntflags A net {flags}\n")
+    };
+    for (flags, want) in [
+        ("", &["8.100.51.198.bl.test", "b.test.bl.test"][..]),
+        ("notrim", &["8.100.51.198.bl.test", "a.b.test.bl.test"]),
+        ("domains_only", &["b.test.bl.test"]),
+        ("ips_only", &["8.100.51.198.bl.test"]),
+    ] {
+        assert_eq!(asked(&rule(flags), header), want, "{flags}");
+    }
+    let limited = format!("uridnsbl_max_domains 1\n{}", rule(""));
+    assert_eq!(asked(&limited, header).len(), 1);
+    let spared = format!("uridnsbl_skip_domain b.test 198.51.100.8\n{}", rule(""));
+    assert_eq!(asked(&spared, header), [""; 0]);
+    let off = format!("{}score A 0\n", rule(""));
+    assert_eq!(asked(&off, header), [""; 0]);
+    let address = "uridnssub A ip.test. A 2\nbody A eval:check_uridnsbl('A')\ntflags A net a\n";
+    assert_eq!(asked(address, header), ["a.b.test"]);
+}
+
+#[test]
+fn digests_are_of_addresses_that_are_not_spared() {
+    let header = "From: a+tag@a.test\nReply-To: b@b.test\nSubject: x\n\nwrite to c@c.test\n";
+    let rule = "uridnsbl_skip_domain b.test\nheader A eval:check_hashbl_emails('ebl.test')\n";
+    let sha1 = |text: &str| {
+        use sha1::Digest as _;
+        let octets = sha1::Sha1::digest(text.as_bytes());
+        octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>() + ".ebl.test"
+    };
+    let mut want = [sha1("a@a.test"), sha1("c@c.test")];
+    want.sort();
+    assert_eq!(asked(rule, header), want);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_header_makes_it_fail(lines in proptest::collection::vec("(From|Reply-To|X-Originating-IP|Received): \\PC{0,80}", 0..6)) {
+        let rules = "originating_ip_headers X-Originating-IP\nheader A eval:check_rbl('l', 'l.test.')\n\
+            header B eval:check_rbl_headers('h', 'h.test.')\nheader C eval:check_rbl_from_host('f', 'f.test.')\n\
+            header D eval:check_hashbl_emails('e.test')\n";
+        asked(rules, &format!("{}\n\nx\n", lines.join("\n")));
     }
 }

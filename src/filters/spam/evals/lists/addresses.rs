@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::filters::auth::Auth;
 use crate::filters::spam::relays::{self, Relay};
 use crate::filters::spam::view::View;
 
@@ -90,7 +91,7 @@ pub(in crate::filters::spam) fn recipients(view: &View<'_>) -> Vec<Vec<u8>> {
     }
     let received = fields::value(view, "Received");
     let lines = received.split(|octet| *octet == b'\n').take(RECEIVED_MAX);
-    all.extend(lines.filter_map(|line| received_for(line)));
+    all.extend(lines.filter_map(received_for));
     all.extend(NAMES.iter().flat_map(|name| fields::addresses(view, name)));
     distinct(all)
 }
@@ -304,8 +305,8 @@ fn spf_welcome(view: &View<'_>, default: &str) -> Answer {
 }
 
 /// True if SPF passed for the envelope's sender; `None`: not known.
-fn spf_passed(_view: &View<'_>) -> Option<bool> {
-    None
+fn spf_passed(view: &View<'_>) -> Option<bool> {
+    view.mail.known.auth.as_deref().map(Auth::is_spf_pass)
 }
 
 /// An author is on a list that wants a signature of his domain, or of the one named there.
@@ -314,6 +315,10 @@ fn dkim_welcome(view: &View<'_>, default: &str) -> Answer {
     for author in fields::addresses(view, "From") {
         let text = String::from_utf8_lossy(&author).to_ascii_lowercase();
         let own = text.rsplit_once('@').map_or("", |(_, host)| host).to_owned();
+        // What a stranger wrote is a name, never a pattern.
+        if own.starts_with(['.', '*']) {
+            continue;
+        }
         let listed = |list: &str| lists(view).entries(&format!("{default}{list}"));
         let signers = listed("welcomelist_from_dkim").iter().filter(|entry| entry.glob.fits(&text));
         let mut domains: Vec<String> = signers
@@ -335,8 +340,10 @@ fn dkim_welcome(view: &View<'_>, default: &str) -> Answer {
 }
 
 /// True if the mail has a valid signature of that domain; `None`: not known.
-fn signed_by(_view: &View<'_>, _domain: &str) -> Option<bool> {
-    None
+fn signed_by(view: &View<'_>, domain: &str) -> Option<bool> {
+    // Of an address only the domain counts.
+    let domain = domain.rsplit_once('@').map_or(domain, |(_, domain)| domain);
+    view.mail.known.auth.as_deref().map(|auth| auth.is_signed_by(domain))
 }
 
 #[cfg(test)]
@@ -378,5 +385,79 @@ mod tests {
             let got = received_for(line.as_bytes()).map(|text| String::from_utf8(text).unwrap());
             assert_eq!(got.as_deref(), want, "{line}");
         }
+    }
+
+    /// What a rule with this function says of a mail from `a@listed.test`; `auth`: domains that SPF passed for, that
+    /// signed.
+    fn welcomed(list: &str, function: &str, auth: Option<(&str, &str)>) -> (usize, usize) {
+        use crate::filters::auth::{AuthResult, Dkim, Spf};
+        use crate::filters::{Known, Mail, RuleFile};
+        let rules = format!("{list}\nheader A eval:{function}()\nscore A -100\n");
+        let file = RuleFile::built_in("t.cf", rules.as_bytes());
+        let (engine, mistakes) = crate::filters::spam::Engine::load(&[file], &Default::default());
+        assert_eq!(mistakes, []);
+        let raw = b"From: A <a@listed.test>\r\nSubject: x\r\n\r\nx\r\n";
+        let limits = crate::mime::Limits::default();
+        let message = crate::mime::decode(bytes::Bytes::from_static(raw), &limits);
+        let mut envelope = crate::mail::Envelope::default();
+        envelope.sender.address = "a@listed.test".into();
+        let made = |(sender, signer): (&str, &str)| Auth {
+            spf: Some(Spf {
+                result: if sender == "listed.test" { AuthResult::Pass } else { AuthResult::Fail },
+                ..Spf::default()
+            }),
+            dkim: vec![Dkim { result: AuthResult::Pass, domain: signer.into(), ..Dkim::default() }],
+            ..Auth::default()
+        };
+        let auth = auth.map(|auth| std::sync::Arc::new(made(auth)));
+        let known = Known { auth, ..Known::default() };
+        let mail = Mail {
+            envelope: &envelope,
+            message: &message,
+            internal: false,
+            received: jiff::Timestamp::UNIX_EPOCH,
+            known: &known,
+        };
+        let outcome = engine.inspect(&mail, None);
+        (outcome.hits.len(), outcome.not_run.len())
+    }
+
+    #[test]
+    fn a_listed_sender_is_welcome_only_with_proof() {
+        let (hit, nothing, not_run) = ((1, 0), (0, 0), (0, 1));
+        let spf = ["check_for_spf_welcomelist_from", "check_for_def_spf_welcomelist_from"];
+        let dkim = ["check_for_dkim_whitelist_from", "check_for_def_dkim_whitelist_from"];
+        for (prefix, place) in [("", 0), ("def_", 1)] {
+            for (list, by_spf, by_dkim) in [
+                ("welcomelist_auth *@listed.test", true, true),
+                ("welcomelist_from_spf *@listed.test", true, false),
+                ("whitelist_from_dkim *@listed.test", false, true),
+            ] {
+                let list = format!("{prefix}{list}");
+                let want = |listed: bool, want| if listed { want } else { nothing };
+                for (auth, spf_says, dkim_says) in [
+                    // Nobody asked: the bonus is not given, and that is told.
+                    (None, not_run, not_run),
+                    (Some(("listed.test", "listed.test")), hit, hit),
+                    // Somebody else writes under that name.
+                    (Some(("other.test", "other.test")), nothing, nothing),
+                    (Some(("listed.test", "not-listed.test")), hit, nothing),
+                    (Some(("other.test", "listed.test.evil.test")), nothing, nothing),
+                ] {
+                    let got = welcomed(&list, spf[place], auth);
+                    assert_eq!(got, want(by_spf, spf_says), "{list} {auth:?}");
+                    let got = welcomed(&list, dkim[place], auth);
+                    assert_eq!(got, want(by_dkim, dkim_says), "{list} {auth:?}");
+                }
+                // The other list says nothing.
+                let proof = Some(("listed.test", "listed.test"));
+                assert_eq!(welcomed(&list, spf[1 - place], proof), nothing, "{list}");
+                assert_eq!(welcomed(&list, dkim[1 - place], proof), nothing, "{list}");
+            }
+        }
+        let other = "welcomelist_from_dkim *@listed.test signer.test";
+        let by = |signer| welcomed(other, dkim[0], Some(("other.test", signer)));
+        assert_eq!((by("signer.test"), by("listed.test")), (hit, nothing));
+        assert_eq!(welcomed("welcomelist_auth *@x.test", spf[0], None), nothing);
     }
 }

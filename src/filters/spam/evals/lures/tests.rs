@@ -24,7 +24,7 @@ fn hits(raw: &str, calls: &[&str]) -> Vec<String> {
         known: Known::NOTHING,
     };
     let outcome = engine.inspect(&mail, None);
-    let name = |hit: &crate::filters::RuleHit| hit.name[1..].parse::<usize>().unwrap();
+    let name = |hit: &crate::filters::RuleHit| hit.name.get(1..).unwrap().parse::<usize>().unwrap();
     outcome.hits.iter().map(|hit| calls[name(hit)].to_owned()).collect()
 }
 
