@@ -203,6 +203,30 @@ fn authentication(facts: &Value) -> String {
     if found.is_empty() { String::new() } else { format!("  {}\n", found.join(" · ")) }
 }
 
+/// A line for each other engine, in its own points, to be held against ours.
+fn engines(facts: &Value) -> String {
+    let mut out = String::new();
+    for engine in list(facts, "engines") {
+        let word = |key: &str| shown(engine.get(key).and_then(Value::as_str).unwrap_or_default());
+        let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_f64);
+        let score = number(engine, "score").unwrap_or_default();
+        let _ = write!(out, "  engine {}: {}  score {score}", word("name"), word("verdict"));
+        if let Some(required) = number(engine, "required") {
+            let _ = write!(out, " of {required}");
+        }
+        let took = number(engine, "took_ms").unwrap_or_default();
+        let symbols: Vec<String> = list(engine, "symbols")
+            .iter()
+            .map(|symbol| {
+                let name = symbol.get("name").and_then(Value::as_str).unwrap_or_default();
+                format!("{}={}", shown(name), number(symbol, "score").unwrap_or_default())
+            })
+            .collect();
+        let _ = writeln!(out, "  {took} ms  {}", symbols.join(" "));
+    }
+    out
+}
+
 /// The explanation for people.
 #[must_use]
 pub fn text(facts: &Value, name: &str) -> String {
@@ -240,6 +264,7 @@ pub fn text(facts: &Value, name: &str) -> String {
         let word = |key: &str| scan.get(key).and_then(Value::as_str).unwrap_or_default();
         let _ = writeln!(out, "  virus scanner {}: {}", word("scanner"), shown(word("answer")));
     }
+    out.push_str(&engines(facts));
     let missing: Vec<String> = list(facts, "not_run")
         .iter()
         .map(|missing| {
