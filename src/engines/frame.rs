@@ -43,6 +43,14 @@ impl Head {
         Some(Self { first, fields: lines.filter_map(field).collect(), body_start: at })
     }
 
+    /// The head of a reply that ended too early: its first line.
+    pub(super) fn cut(octets: &[u8]) -> Self {
+        let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+        let line = line.get(..line.len().min(200)).unwrap_or_default();
+        let first = String::from_utf8_lossy(line).trim_end().to_owned();
+        Self { first, fields: Vec::new(), body_start: octets.len() }
+    }
+
     /// The first field of that name (lower case).
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())

@@ -77,10 +77,7 @@ struct Hit {
 /// # Errors
 /// Why it is none.
 pub(super) fn read(octets: &[u8]) -> Result<Opinion, String> {
-    let Some(head) = Head::read(octets) else {
-        let start = String::from_utf8_lossy(octets.get(..octets.len().min(60)).unwrap_or(octets));
-        return Err(format!("the reply is no HTTP: \"{}\"", plain(&start)));
-    };
+    let head = Head::read(octets).unwrap_or_else(|| Head::cut(octets));
     let mut words = head.first.split_ascii_whitespace();
     if !words.next().is_some_and(|word| word.starts_with("HTTP/1.")) {
         return Err(format!("the reply is no HTTP: \"{}\"", plain(&head.first)));

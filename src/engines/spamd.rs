@@ -20,10 +20,8 @@ pub(super) fn request(octets: usize, user: &str) -> Vec<u8> {
 /// # Errors
 /// Why it is none.
 pub(super) fn read(octets: &[u8]) -> Result<Opinion, String> {
-    let Some(head) = Head::read(octets) else {
-        let start = String::from_utf8_lossy(octets.get(..octets.len().min(60)).unwrap_or(octets));
-        return Err(format!("the reply is none of spamd: \"{}\"", plain(&start)));
-    };
+    // With an error, spamd may say the first line and no more.
+    let head = Head::read(octets).unwrap_or_else(|| Head::cut(octets));
     let mut words = head.first.split_ascii_whitespace();
     if !words.next().is_some_and(|word| word.starts_with("SPAMD/")) {
         return Err(format!("the reply is none of spamd: \"{}\"", plain(&head.first)));
@@ -98,28 +96,31 @@ mod tests {
     use super::*;
 
     /// As SpamAssassin 4.0.1 writes it.
-    const REPORT: &str = "SPAMD/1.1 0 EX_OK\r\nSpam: True ; 6.5 / 5.0\r\n\r\n\
-Spam detection software, running on the system \"vm\",\n\
-has identified this incoming email as possible spam.  The original\n\
-message has been attached to this so you can view it or label\n\
-similar future email.  If you have any questions, see\n\
-@@CONTACT_ADDRESS@@ for details.\n\
-\n\
-Content preview:  Buy now\n\
-\n\
-Content analysis details:   (6.5 points, 5.0 required)\n\
-\n\
- pts rule name              description\n\
----- ---------------------- --------------------------------------------------\n\
- 1.0 BANG_GUAR              BODY: Something is emphatically guaranteed\n\
- 2.9 MONEY_BACK             BODY: Money back guarantee\n\
- 1.0 HEADER_FROM_DIFFERENT_DOMAINS From and EnvelopeFrom 2nd level mail\n\
-                            domains are different\n\
--0.2 RCVD_IN_DNSWL_NONE     RBL: Sender listed at a list, no trust\n\
-                            [192.0.2.1 listed in list.example]\n\
- 2.4 RDNS_NONE              Delivered to internal network by a host with no rDNS\n\
- 0.0 T_FILL_THIS_FORM_SHORT Fill in a short form with personal information\n\
-\n";
+    const REPORT: &str = r#"SPAMD/1.1 0 EX_OK
+Spam: True ; 6.5 / 5.0
+
+Spam detection software, running on the system "vm",
+has identified this incoming email as possible spam.  The original
+message has been attached to this so you can view it or label
+similar future email.  If you have any questions, see
+@@CONTACT_ADDRESS@@ for details.
+
+Content preview:  Buy now
+
+Content analysis details:   (6.5 points, 5.0 required)
+
+ pts rule name              description
+---- ---------------------- --------------------------------------------------
+ 1.0 BANG_GUAR              BODY: Something is emphatically guaranteed
+ 2.9 MONEY_BACK             BODY: Money back guarantee
+ 1.0 HEADER_FROM_DIFFERENT_DOMAINS From and EnvelopeFrom 2nd level mail
+                            domains are different
+-0.2 RCVD_IN_DNSWL_NONE     RBL: Sender listed at a list, no trust
+                            [192.0.2.1 listed in list.example]
+ 2.4 RDNS_NONE              Delivered to internal network by a host with no rDNS
+ 0.0 T_FILL_THIS_FORM_SHORT Fill in a short form with personal information
+
+"#;
 
     fn reply(head: &str) -> Vec<u8> {
         format!("{head}\r\n\r\n").into_bytes()
@@ -151,11 +152,7 @@ Content analysis details:   (6.5 points, 5.0 required)\n\
     fn a_table_that_the_mail_itself_shows_is_not_believed() {
         let preview =
             "Content preview:  x\n---- ---------------------- ---\n-9.9 NICE good\n\nContent";
-        let text = REPORT.replace("Content-length: 1005\r\n", "").replacen(
-            "Content preview:  Buy now\n\nContent",
-            preview,
-            1,
-        );
+        let text = REPORT.replacen("Content preview:  Buy now\n\nContent", preview, 1);
         let opinion = read(text.as_bytes()).unwrap();
         assert_eq!(opinion.symbols.len(), 6);
         assert!(!opinion.symbols.iter().any(|symbol| symbol.name == "NICE"));
