@@ -215,14 +215,19 @@ fn engines(facts: &Value) -> String {
             let _ = write!(out, " of {required}");
         }
         let took = number(engine, "took_ms").unwrap_or_default();
-        let symbols: Vec<String> = list(engine, "symbols")
-            .iter()
-            .map(|symbol| {
-                let name = symbol.get("name").and_then(Value::as_str).unwrap_or_default();
-                format!("{}={}", shown(name), number(symbol, "score").unwrap_or_default())
-            })
-            .collect();
-        let _ = writeln!(out, "  {took} ms  {}", symbols.join(" "));
+        let _ = write!(out, "  {took} ms ");
+        let mut silent = 0_usize;
+        for symbol in list(engine, "symbols") {
+            let name = symbol.get("name").and_then(Value::as_str).unwrap_or_default();
+            match number(symbol, "score").unwrap_or_default() {
+                0.0 => silent = silent.saturating_add(1),
+                points => drop(write!(out, " {}={points}", shown(name))),
+            }
+        }
+        if silent > 0 {
+            let _ = write!(out, " and {silent} without points");
+        }
+        out.push('\n');
     }
     out
 }

@@ -50,7 +50,10 @@ pub(super) async fn ask(
             rspamd::request(host, total, envelope, &engine.settings)
         }
     };
-    match timeout_at(until, converse(stream, &[&head, &front, octets])).await {
+    // spamd reads by lines, whatever the length says: a mail whose last line has no end would keep it waiting. To rspamd
+    // a client that closes its side is one that has gone.
+    let ends = engine.kind == EngineKind::Spamd;
+    match timeout_at(until, converse(stream, &[&head, &front, octets], ends)).await {
         Ok(reply) => reader(engine.kind)(&reply?).map_err(Trouble::NoAnswer),
         Err(_) => Err(late()),
     }
@@ -85,8 +88,12 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
 }
 
 /// Sends, and reads at the same time: an engine may refuse before it has all. What a broken connection leaves unsent
-/// matters only if no reply comes.
-async fn converse(stream: Box<dyn Stream>, pieces: &[&[u8]]) -> Result<Vec<u8>, Trouble> {
+/// matters only if no reply comes. `ends`: our side is closed when all is sent.
+async fn converse(
+    stream: Box<dyn Stream>,
+    pieces: &[&[u8]],
+    ends: bool,
+) -> Result<Vec<u8>, Trouble> {
     let (read, mut write) = tokio::io::split(stream);
     let send = async {
         for piece in pieces {
@@ -94,8 +101,7 @@ async fn converse(stream: Box<dyn Stream>, pieces: &[&[u8]]) -> Result<Vec<u8>, 
                 break;
             }
         }
-        // Neither needs our end: both know the length.
-        let _ = write.flush().await;
+        let _ = if ends { write.shutdown().await } else { write.flush().await };
         std::future::pending::<Infallible>().await
     };
     tokio::select! {

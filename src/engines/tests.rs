@@ -31,6 +31,8 @@ fn of_rspamd() -> Vec<u8> {
 enum Manner {
     /// Reads until these octets came last, then says this and closes.
     Says(&'static str, Vec<u8>),
+    /// Reads to the end, then says this and closes.
+    ReadsAll(Vec<u8>),
     /// Says this at once, reading nothing, and stays.
     Early(Vec<u8>),
     /// Never says anything.
@@ -58,6 +60,11 @@ async fn behave(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, manner: M
                 tokio::time::timeout(Duration::from_millis(10), stream.read_buf(&mut seen)).await
             {
             }
+            let _ = stream.write_all(&reply).await;
+        }
+        Manner::ReadsAll(reply) => {
+            let mut seen = Vec::new();
+            while stream.read_buf(&mut seen).await.unwrap_or(0) > 0 {}
             let _ = stream.write_all(&reply).await;
         }
         Manner::Early(reply) => {
@@ -201,6 +208,13 @@ async fn a_reply_that_drips_in_is_whole_in_the_end() {
     let address = tcp(Manner::Drips(of_spamd())).await;
     let slow = Engine { timeout: Duration::from_secs(10), ..engine(EngineKind::Spamd, address) };
     let report = ask(&engines([slow]), "the mail").await;
+    assert_eq!(report.score, Some(Score(7000)), "{:?}", report.not_run);
+}
+
+#[tokio::test]
+async fn spamd_which_reads_lines_is_not_kept_waiting_by_a_last_line_without_end() {
+    let address = tcp(Manner::ReadsAll(of_spamd())).await;
+    let report = ask(&engines([engine(EngineKind::Spamd, address)]), "no line end").await;
     assert_eq!(report.score, Some(Score(7000)), "{:?}", report.not_run);
 }
 
