@@ -156,16 +156,17 @@ fn date() -> String {
     jiff::fmt::rfc2822::to_string(&jiff::Zoned::now()).unwrap_or_default()
 }
 
-/// A mail that makes us fail again and again must not wait for ever. A scanner that is down for all is no fault of the
-/// mail: its silence counts only if it has answered others since the last try.
+/// A mail that makes us fail again and again must not wait for ever. A scanner or engine that is down for all is no
+/// fault of the mail: its silence counts only if it has answered others since the last try.
 fn count_failures(site: &Site, memory: &Memory, report: &mut Report) {
     let required = |missing: &&NotRun| missing.weight == Weight::Required;
     let Some(missing) = report.not_run.iter().find(required).cloned() else { return };
-    let scanner = missing.check.strip_prefix("virus:");
-    let answered = scanner.map(|scanner| {
+    let scanner = missing.check.strip_prefix("virus:").map(|scanner| {
         let statuses = site.scanners.status();
         statuses.into_iter().find(|status| status.name == scanner).and_then(|status| status.last_ok)
     });
+    let engine = missing.check.strip_prefix("engine:");
+    let answered = scanner.or_else(|| engine.map(|engine| site.engines.last_answer(engine)));
     let message = &report.message;
     let body = message.raw.get(message.body_start..).filter(|body| !body.is_empty());
     if memory.failure(body.unwrap_or(&message.raw), answered) < FAILURES_MAX {

@@ -7,7 +7,7 @@ use crate::filters::auth::{Auth, Spf};
 use crate::filters::{Score, TableAction};
 use crate::mail::{Envelope, Message, Part};
 use crate::policy::{Decision, reply_for};
-use crate::report::Report;
+use crate::report::{Opinion, Report};
 use crate::smtp::Reply;
 
 /// Version of the layout of the facts record.
@@ -64,6 +64,7 @@ pub fn facts(
         "viruses": each(&report.viruses, virus),
         "suspicious": each(&report.suspicious, virus),
         "scanners": each(&report.scans, |scan| json!({ "scanner": scan.scanner, "answer": scan.answer })),
+        "engines": each(&report.opinions, opinion),
         "banned": each(&report.banned, |hit| json!({
             "part": hit.part, "name": hit.name, "rule": &*hit.rule, "reason": hit.reason,
             "set": &*hit.set, "source": hit.source.to_string(),
@@ -87,7 +88,7 @@ pub fn facts(
         })).collect::<Vec<_>>(),
         "left_off": left_off(report),
         "timing_ms": report.timing.iter().map(|(stage, took)| {
-            ((*stage).to_owned(), json!((took.as_secs_f64() * 1e6).round() / 1000.0))
+            ((*stage).to_owned(), json!(milliseconds(*took)))
         }).collect::<serde_json::Map<_, _>>(),
     })
 }
@@ -128,6 +129,25 @@ fn each<T>(items: &[T], value: impl Fn(&T) -> Value) -> Vec<Value> {
 
 fn virus(hit: &crate::filters::VirusHit) -> Value {
     json!({ "scanner": hit.scanner, "name": hit.name, "part": hit.part })
+}
+
+/// What another engine said, in its own points.
+fn opinion(opinion: &Opinion) -> Value {
+    json!({
+        "name": opinion.engine,
+        "score": opinion.score.as_f64(),
+        "required": opinion.required.map(Score::as_f64),
+        "verdict": opinion.verdict,
+        "took_ms": milliseconds(opinion.took),
+        "symbols": each(&opinion.symbols, |symbol| json!({
+            "name": symbol.name, "score": symbol.score.as_f64(), "describe": symbol.describe,
+            "options": symbol.options,
+        })),
+    })
+}
+
+fn milliseconds(took: std::time::Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1000.0
 }
 
 fn reasons(decision: &Decision) -> Vec<String> {

@@ -199,6 +199,7 @@ pub fn xforward(octets: &[u8]) {
 /// What next hops and scanners say.
 pub fn replies(octets: &[u8]) {
     virus::read_reply(octets);
+    crate::engines::read_reply(octets);
     let read = |piece_bytes: usize| {
         let mut reader = reply::ReplyReader::default();
         let (mut held, mut replies) = (Vec::new(), Vec::new());

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod dns;
+pub mod engines;
 pub mod examine;
 pub mod explain;
 pub mod filters;

@@ -49,6 +49,19 @@ const HERE_EXPANDED_BYTES_MAX: u64 = 64 << 10;
 /// Looks at a mail. Never fails: what gave no answer is in the report.
 pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
     let deadline = tokio::time::Instant::from_std(job.deadline);
+    if site.engines.is_empty() {
+        return look(site, job, deadline).await;
+    }
+    // Other engines get the mail as it came, so that they are asked before anything is decoded.
+    let (envelope, octets) = (Arc::clone(&job.envelope), job.body.octets.clone());
+    let asked = site.engines.ask(&envelope, &octets, deadline);
+    let (asked, mut report) = tokio::join!(asked, look(site, job, deadline));
+    asked.add_to(&mut report);
+    report
+}
+
+/// Looks at a mail with all that is our own, scanners and the DNS.
+async fn look(site: &Arc<Site>, job: Job, deadline: tokio::time::Instant) -> Report {
     if site.outside.asks() {
         return inspect_and_ask(site, job, deadline).await;
     }

@@ -42,6 +42,8 @@ pub struct Report {
     pub off: Arc<[NotRun]>,
     /// Each scanner and what it said: `clean`, `infected`, `not scanned: …`.
     pub scans: Vec<Scan>,
+    /// What other spam engines said.
+    pub opinions: Vec<Opinion>,
     /// Why this mail cannot be judged at all: it made us fail time after time.
     pub failed: Option<String>,
     /// How long each stage took, in the order of the stages.
@@ -57,6 +59,36 @@ pub struct Scan {
     pub answer: String,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What another spam engine said about a mail, in its own points.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opinion {
+    /// The engine: its table in the configuration.
+    pub engine: String,
+    /// Its score, before our factor.
+    pub score: Score,
+    /// What makes a mail spam there; `None` if it does not say.
+    pub required: Option<Score>,
+    /// `spam` or `ham`; of rspamd the action: `no action`, `add header`, `reject` …
+    pub verdict: String,
+    /// How long it took.
+    pub took: Duration,
+    /// The rules that hit there.
+    pub symbols: Vec<Symbol>,
+}
+
+/// A rule that hit in another engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Symbol {
+    /// `BAYES_99`.
+    pub name: String,
+    /// Its points there.
+    pub score: Score,
+    /// What it means, for people; may be empty.
+    pub describe: String,
+    /// What it hit, if the engine says.
+    pub options: Vec<String>,
 }
 
 impl Report {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, Policy};
+use crate::engines::Engines;
 use crate::filters::attachments::{self, Attachments};
 use crate::filters::defects::{self, Defects};
 use crate::filters::headers::{self, Checks, DateRule};
@@ -34,6 +35,8 @@ pub struct Site {
     pub attachments: Attachments,
     /// Virus scanners.
     pub scanners: Scanners,
+    /// Other spam engines.
+    pub engines: Engines,
     /// What was learned; it survives a reload that does not move it.
     pub learned: Learned,
     /// Who is asked by DNS.
@@ -84,6 +87,7 @@ impl Site {
             Scanners::build(&config, &signatures, previous.map(|site| &site.scanners));
         mistakes.extend(found);
         let before = previous.map(|site| (&site.outside, &*site.config));
+        let engines = Engines::new(&config, previous.map(|site| &site.engines));
         let (outside, found) = Outside::new(&config, before);
         mistakes.extend(found);
         drop_repeated(&mut mistakes);
@@ -107,6 +111,7 @@ impl Site {
             defects,
             attachments,
             scanners,
+            engines,
             learned,
             outside,
             room,

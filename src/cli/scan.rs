@@ -203,6 +203,35 @@ fn authentication(facts: &Value) -> String {
     if found.is_empty() { String::new() } else { format!("  {}\n", found.join(" · ")) }
 }
 
+/// A line for each other engine, in its own points, to be held against ours.
+fn engines(facts: &Value) -> String {
+    let mut out = String::new();
+    for engine in list(facts, "engines") {
+        let word = |key: &str| shown(engine.get(key).and_then(Value::as_str).unwrap_or_default());
+        let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_f64);
+        let score = number(engine, "score").unwrap_or_default();
+        let _ = write!(out, "  engine {}: {}  score {score}", word("name"), word("verdict"));
+        if let Some(required) = number(engine, "required") {
+            let _ = write!(out, " of {required}");
+        }
+        let took = number(engine, "took_ms").unwrap_or_default();
+        let _ = write!(out, "  {took} ms ");
+        let mut silent = 0_usize;
+        for symbol in list(engine, "symbols") {
+            let name = symbol.get("name").and_then(Value::as_str).unwrap_or_default();
+            match number(symbol, "score").unwrap_or_default() {
+                0.0 => silent = silent.saturating_add(1),
+                points => drop(write!(out, " {}={points}", shown(name))),
+            }
+        }
+        if silent > 0 {
+            let _ = write!(out, " and {silent} without points");
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// The explanation for people.
 #[must_use]
 pub fn text(facts: &Value, name: &str) -> String {
@@ -240,6 +269,7 @@ pub fn text(facts: &Value, name: &str) -> String {
         let word = |key: &str| scan.get(key).and_then(Value::as_str).unwrap_or_default();
         let _ = writeln!(out, "  virus scanner {}: {}", word("scanner"), shown(word("answer")));
     }
+    out.push_str(&engines(facts));
     let missing: Vec<String> = list(facts, "not_run")
         .iter()
         .map(|missing| {

@@ -146,12 +146,12 @@ pub(super) fn public_url(node: &Node, out: &mut Mistakes) -> Option<String> {
     )
 }
 
-fn unix(node: &Node, out: &mut Mistakes, path: &str) -> Option<Address> {
+pub(super) fn unix(node: &Node, out: &mut Mistakes, path: &str) -> Option<Address> {
     path_of(node, out, path).map(Address::Unix)
 }
 
 /// `host:port` or `[::1]:port` as the caller wrote it, if it is one.
-fn host_and_port(text: &str) -> Option<String> {
+pub(super) fn host_and_port(text: &str) -> Option<String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return (address.port() != 0).then(|| address.to_string());
     }

@@ -12,7 +12,7 @@ use super::schema::{KEYS, NAMED, NAMED_SECTIONS, default_at};
 use super::{
     Auth, AuthCheck, Config, Dns, Limits, Listener, ListenerMode, ListenerProtocol, Log,
     LogAddresses, LogFormat, Mode, OnError, Quarantine, Scanner, ScannerKind, Spam, Tables, Web,
-    blocklists, policies,
+    blocklists, engines, policies,
 };
 use crate::filters::Mistake;
 use crate::filters::dnsbl::Blocklists;
@@ -94,6 +94,7 @@ fn missing(tree: &Table, found: &mut Vec<Mistake>) {
             for (wanted, example) in match section {
                 "listener" => &[("listen", "127.0.0.1:10027"), ("mode", "after-queue")][..],
                 "scanner" => &[("type", "clamd")][..],
+                "engine" => &[("type", "spamd"), ("address", "tcp://127.0.0.1:783")][..],
                 _ => &[][..],
             } {
                 if find(tree, &format!("{section}.{name}.{wanted}")).is_none() {
@@ -121,11 +122,11 @@ pub(super) fn word<T: Copy>(tree: &Table, path: &str, words: &[(&str, T)]) -> Op
     words.iter().find(|(word, _)| word == text).map(|(_, value)| *value)
 }
 
-fn time(tree: &Table, path: &str) -> Option<Duration> {
+pub(super) fn time(tree: &Table, path: &str) -> Option<Duration> {
     get(tree, path, |node, out| read::duration(node, out, Duration::ZERO, Duration::MAX))
 }
 
-fn size(tree: &Table, path: &str) -> Option<u64> {
+pub(super) fn size(tree: &Table, path: &str) -> Option<u64> {
     get(tree, path, |node, out| read::size(node, out, 0, u64::MAX))
 }
 
@@ -159,6 +160,7 @@ fn config(tree: &Table) -> Option<Config> {
         limits: limits(tree)?,
         listeners: each(tree, "listener", listener)?,
         scanners: each(tree, "scanner", scanner)?,
+        engines: each(tree, "engine", engines::engine)?,
         policies: policies::policies(tree)?,
         spam: spam(tree)?,
         dns: Dns {

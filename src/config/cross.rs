@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, tree: &Table, found: &mut Vec<Mistake>) {
     next_hops(config, tree, found);
     listeners(config, tree, found);
     recipients(config, tree, found);
+    super::engines::check(config, tree, found);
     for policy in config.policies.values() {
         thresholds(config, policy, tree, found);
         actions(policy, tree, found);
@@ -31,7 +32,7 @@ pub(super) fn check(config: &Config, tree: &Table, found: &mut Vec<Mistake>) {
     found.dedup();
 }
 
-fn origin(tree: &Table, path: &str) -> Origin {
+pub(super) fn origin(tree: &Table, path: &str) -> Origin {
     find(tree, path).map_or(Origin::Default, |node| node.origin.clone())
 }
 

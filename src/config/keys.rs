@@ -2,20 +2,29 @@
 
 use std::time::Duration;
 
-use super::schema::{Key, Kind};
+use super::engines::ENGINE;
+use super::schema::{Key, Kind, joined};
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
 const KEPT: Kind = Kind::Time(Duration::from_secs(60), TEN_YEARS);
-const OCTETS: Kind = Kind::Size(1_000, 1 << 50);
+pub(super) const OCTETS: Kind = Kind::Size(1_000, 1 << 50);
 
-const fn key(path: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+pub(super) const fn key(
+    path: &'static str,
+    kind: Kind,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
     Key { path, kind, default, about }
 }
 
 /// Every key, in the order of `conf/tamis.toml`; keys of one table stand together.
-pub(super) const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] =
+    &joined::<{ FIRST.len() + ENGINE.len() + LAST.len() }>([FIRST, ENGINE, LAST]);
+
+const FIRST: &[Key] = &[
     key(
         "mode",
         Kind::Word(&["enforce", "observe"], &[]),
@@ -208,6 +217,9 @@ pub(super) const KEYS: &[Key] = &[
         r#""tempfail""#,
         "When it gives no answer: the mail waits (451), or goes on marked as not scanned (\"pass\").",
     ),
+];
+
+const LAST: &[Key] = &[
     key(
         "policy.*.extends",
         Kind::Line,
@@ -377,7 +389,6 @@ pub(super) const KEYS: &[Key] = &[
         r#""STATE/learned.db""#,
         "File of all that is learned; moves with state_dir unless set.",
     ),
-    key("spam.engines", Kind::Nothing, "[]", "Other spam engines; not built yet."),
     key(
         "spam.points.*",
         Kind::Points,
@@ -571,7 +582,7 @@ pub(super) const KEYS: &[Key] = &[
     key("log.subject", Kind::Boolean, "false", "Whether subjects are logged; they are content."),
 ];
 
-/// What the built-in listeners, scanners and policies say beyond the defaults of their kind.
+/// What the built-in listeners, scanners, engines and policies say beyond the defaults of their kind.
 pub(super) const NAMED: &[(&str, &str)] = &[
     ("listener.content_filter.listen", r#""127.0.0.1:10024""#),
     ("listener.content_filter.mode", r#""after-queue""#),
@@ -579,5 +590,9 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     ("listener.proxy_filter.mode", r#""pre-queue""#),
     ("scanner.builtin.type", r#""builtin""#),
     ("scanner.clamav.type", r#""clamd""#),
+    ("engine.spamassassin.type", r#""spamd""#),
+    ("engine.spamassassin.address", r#""off""#),
+    ("engine.rspamd.type", r#""rspamd""#),
+    ("engine.rspamd.address", r#""off""#),
     ("policy.inbound.extends", r#""""#),
 ];

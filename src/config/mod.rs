@@ -18,6 +18,7 @@ mod blocklists;
 mod build;
 mod check;
 mod cross;
+mod engines;
 mod file;
 mod keys;
 mod load;
@@ -32,6 +33,7 @@ mod suggest;
 mod tests;
 pub mod units;
 
+pub use engines::{Engine, EngineKind};
 pub use file::Origin;
 pub use load::{DEFAULT_FILE, DEFAULT_TEXT, Loaded, Origins, Request, load, load_texts};
 pub use mistakes::{Mistakes, Sources, render};
@@ -56,6 +58,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The scanners that are on, by name; the built-in one included unless it was switched off.
     pub scanners: Vec<Scanner>,
+    /// Other spam engines that are on, by name.
+    pub engines: Vec<Engine>,
     /// Policies with `extends` worked in.
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// See [`Spam`].

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::file::{Node, Value};
+use super::file::Node;
 pub(super) use super::keys::{KEYS, NAMED};
 use super::read::{self, Mistakes};
-use super::{address, blocklists, rules};
+use super::{address, blocklists, engines, rules};
 
 /// A key of the configuration. `*` in a path stands for a name that the writer chooses.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub path: &'static str,
     pub kind: Kind,
@@ -56,12 +56,29 @@ pub(super) enum Kind {
     Rules,
     /// DNS lists.
     Blocklists,
-    /// A list that must be empty, because nothing that could stand in it is built yet.
-    Nothing,
+    EngineAddress,
+    /// What points are multiplied by.
+    Factor,
 }
 
 /// Sections whose tables have names, and what such a table is called.
-pub(super) const NAMED_SECTIONS: [&str; 3] = ["listener", "scanner", "policy"];
+pub(super) const NAMED_SECTIONS: [&str; 4] = ["listener", "scanner", "engine", "policy"];
+
+/// Several tables of keys as one.
+#[expect(clippy::indexing_slicing, reason = "done by the compiler, which would say so")]
+pub(super) const fn joined<const N: usize>(tables: [&[Key]; 3]) -> [Key; N] {
+    let mut all = [Key { path: "", kind: Kind::Line, default: "", about: "" }; N];
+    let (mut table, mut at, mut next) = (0, 0, 0);
+    while table < tables.len() {
+        if at < tables[table].len() {
+            all[next] = tables[table][at];
+            (at, next) = (at + 1, next + 1);
+        } else {
+            (table, at) = (table + 1, 0);
+        }
+    }
+    all
+}
 
 /// The key with exactly this path, `*` included.
 pub(super) fn exact(pattern: &str) -> Option<&'static Key> {
@@ -153,11 +170,8 @@ impl Kind {
             Self::PublicUrl => drop(address::public_url(node, out)),
             Self::Rules => drop(rules::rules(node, out)),
             Self::Blocklists => drop(blocklists::blocklists(node, out)),
-            Self::Nothing => {
-                if !matches!(&node.value, Value::List(items) if items.is_empty()) {
-                    out.push(node.origin.error("this is not built yet", "leave it out"));
-                }
-            }
+            Self::EngineAddress => drop(engines::address(node, out)),
+            Self::Factor => drop(engines::factor(node, out)),
         }
     }
 
@@ -175,13 +189,15 @@ impl Kind {
                 | Self::Resolvers
                 | Self::Rules
                 | Self::Blocklists
-                | Self::Nothing
         )
     }
 
     /// Values that are no text in TOML.
     pub fn is_bare(self) -> bool {
-        matches!(self, Self::Boolean | Self::Count(..) | Self::Threshold(_) | Self::Points)
+        matches!(
+            self,
+            Self::Boolean | Self::Count(..) | Self::Threshold(_) | Self::Points | Self::Factor
+        )
     }
 
     /// The kind in words, for `explain`.
@@ -220,7 +236,10 @@ impl Kind {
             Self::PublicUrl => "http:// or https:// address, or empty".into(),
             Self::Rules => "list of names of rule sets and of rules".into(),
             Self::Blocklists => "list of zones, and of tables with `zone`".into(),
-            Self::Nothing => "empty list".into(),
+            Self::EngineAddress => {
+                "\"off\", \"unix:/path\", \"tcp://host:port\" (spamd), \"http://host:port\" (rspamd)".into()
+            }
+            Self::Factor => "number, 0 to 100".into(),
         }
     }
 }

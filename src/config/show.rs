@@ -164,6 +164,7 @@ pub(super) fn document() -> String {
         let examples: &[&str] = match pattern.split('.').next() {
             Some("listener") => &["content_filter", "proxy_filter"],
             Some("scanner") => &["clamav", "builtin"],
+            Some("engine") => &["spamassassin", "rspamd"],
             Some("policy") => &["inbound"],
             _ => &["*"],
         };

@@ -9,14 +9,14 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// What is known of one server or list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     silences: u32,
     closed_until: Option<Instant>,
 }
 
 impl Breaker {
     /// True if it may be asked. When a pause is over, the first to come tries it; the others go on waiting.
-    pub(super) fn may_ask(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_ask(&mut self, now: Instant) -> bool {
         match self.closed_until {
             Some(until) if now < until => false,
             Some(_) => {
@@ -28,16 +28,16 @@ impl Breaker {
     }
 
     /// True if nobody asks it now.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.closed_until.is_some()
     }
 
-    pub(super) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
         *self = Self::default();
     }
 
     /// True if this silence was one too many.
-    pub(super) fn was_silent(&mut self, now: Instant) -> bool {
+    pub(crate) fn was_silent(&mut self, now: Instant) -> bool {
         self.silences = self.silences.saturating_add(1);
         let opens = self.silences >= SILENCES_MAX && self.closed_until.is_none();
         if self.silences >= SILENCES_MAX {

@@ -4,7 +4,7 @@
 //! kept (good ones by their time to live, bad ones for minutes). Resolvers and lists that stay silent are left alone
 //! for a while, and a list is believed only after it was tried (RFC 5782 section 5).
 
-mod breaker;
+pub(crate) mod breaker;
 mod cache;
 mod lists;
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod disagreement;
 mod disk_is_full;
 mod dns_and_auth;
 mod endpoints;
+mod engines;
 mod evasion;
 mod house;
 mod kill_nine;
