@@ -340,7 +340,7 @@ mod tests {
     fn wrong_arguments_are_told() {
         for call in ["html_test('bogus')", "html_eval('length', 'x')", "html_text_match('x', 'y')"]
         {
-            assert!(super::super::call(call, false).is_err(), "{call}");
+            assert!(super::super::call(call).is_err(), "{call}");
         }
     }
 }

@@ -162,7 +162,7 @@ fn functions_hit_where_those_of_spamassassin_hit() {
                 "check_for_faraway_charset(",
             ])
             .any(|start| call.starts_with(start));
-        if ours && let Ok(call) = crate::filters::spam::evals::call(&call, false) {
+        if ours && let Ok(call) = crate::filters::spam::evals::call(&call) {
             rules.push((name, call, 0, Vec::new(), Vec::new()));
         }
     }
