@@ -376,7 +376,7 @@ fn points_for_learned_mail_count_once_enough_was_learned() {
         let not_run: Vec<String> = outcome.not_run.into_iter().map(|one| one.check).collect();
         (outcome.score.0, not_run)
     };
-    let learned = |network| Options { network, learned: true };
+    let learned = |network| Options { network, learned: true, captures: false };
     for (options, totals, want) in [
         (learned(false), Ok((10, 20)), 4_000),
         (learned(true), Ok((10, 20)), 8_000),
@@ -385,7 +385,7 @@ fn points_for_learned_mail_count_once_enough_was_learned() {
         (learned(true), Ok((1_000, 19)), 2_000),
         (learned(false), Ok((0, 0)), 1_000),
         // Learned mail is not asked.
-        (Options { network: true, learned: false }, Ok((1_000, 1_000)), 2_000),
+        (Options { network: true, learned: false, captures: false }, Ok((1_000, 1_000)), 2_000),
         (Options::default(), Ok((1_000, 1_000)), 1_000),
     ] {
         assert_eq!(points(options, totals), (want, vec![]), "{options:?} {totals:?}");
