@@ -65,6 +65,7 @@ impl Site {
             learned: config.spam.bayes,
             captures: config.spam.captures,
         };
+        let spam = with_included(spam);
         let (engine, found) = Engine::load_for(&spam, &config.spam.points, options);
         mistakes.extend(found);
         let allow = files.lists("allow.list", &config.tables.allow, &mut mistakes);
@@ -139,6 +140,9 @@ impl Site {
 
 /// Memory for what is unpacked; twice what one mail may unpack, if that is more.
 const ROOM_BYTES: u64 = 1 << 30;
+
+/// Rule files, those that others include among them.
+const INCLUDED_MAX: usize = 1_000;
 
 /// What was learned, with its readers and writer as they are if it is the same file.
 fn learned(config: &Config, previous: Option<&Site>) -> Learned {
@@ -248,6 +252,21 @@ impl Files<'_> {
         files.extend(self.read(&paths, mistakes));
         files
     }
+}
+
+/// Rule files with those that they include, whatever their names end with. What cannot be read is left out here: who
+/// reads the line that includes it tells so.
+fn with_included(mut files: Vec<RuleFile>) -> Vec<RuleFile> {
+    let mut next = 0;
+    while let Some(file) = files.get(next).filter(|_| files.len() < INCLUDED_MAX) {
+        let known = |name: &String| files.iter().any(|file| *file.name == **name);
+        let names = spam::includes(file).into_iter().filter(|name| !known(name));
+        let found: Vec<RuleFile> =
+            names.filter_map(|name| RuleFile::read(Path::new(&name)).ok()).collect();
+        files.extend(found);
+        next += 1;
+    }
+    files
 }
 
 /// The files of a folder with that extension, in the order of their names; none if the folder is not there.

@@ -87,12 +87,14 @@ pub fn transfer(octets: &[u8]) {
         [Encoding::Identity, Encoding::Base64, Encoding::QuotedPrintable, Encoding::Uuencode]
     {
         let decoded = transfer::decode(&all, encoding);
-        assert!(decoded.data.len() <= octets.len(), "{encoding:?} grows");
-        assert!(decoded.others.iter().all(|other| other.len() <= octets.len()), "{encoding:?}");
+        // A row of uuencode may have lost eight blanks at its end, which stand for six octets.
+        let most = if encoding == Encoding::Uuencode { 3 * octets.len() + 6 } else { octets.len() };
+        assert!(decoded.data.len() <= most, "{encoding:?} grows");
+        assert!(decoded.others.iter().all(|other| other.len() <= most), "{encoding:?}");
     }
     let (blocks, _) = transfer::find_uuencode(octets, 100);
     let size: usize = blocks.iter().map(|block| block.data.len()).sum();
-    assert!(size <= octets.len(), "uuencode grows");
+    assert!(size <= 3 * octets.len() + 6, "uuencode grows");
     transfer::looks_like_base64(octets);
     transfer::encodings(octets);
     transfer::base64_word(octets);

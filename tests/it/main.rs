@@ -34,6 +34,7 @@ mod postfix_after_queue;
 mod postfix_pre_queue;
 mod release;
 mod scanner_faults;
+mod sender_lists;
 mod smtp_cases;
 mod support;
 mod what_passes;

@@ -23,7 +23,7 @@ use std::time::Instant;
 use super::dns::{Answers, Wanted};
 use super::{Mail, Mistake, NotRun, RuleFile, RuleHit, Score, Source};
 
-pub use rules::shipped;
+pub use rules::{includes, shipped};
 pub(crate) use text::{Glob, senders};
 
 use bayes::Words;

@@ -29,7 +29,7 @@ pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], bo
         }
         _ if elsewhere::silent(key) => {}
         _ => {
-            let what = format!("`{key}` is not used here");
+            let what = format!("`{}` is not used here", elsewhere::told(key));
             book.once(&line.source, what, elsewhere::hint(key), "");
         }
     }

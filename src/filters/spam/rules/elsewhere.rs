@@ -1,7 +1,7 @@
 //! Settings of SpamAssassin that rule files hold and we do not use: where their place is here.
 
 /// Keys, by how they begin, and what to set here instead. The first that fits counts.
-const HINTS: [(&str, &str); 33] = [
+const HINTS: [(&str, &str); 36] = [
     ("required_score", "set `spam` in `[policy.NAME]`"),
     ("required_hits", "set `spam` in `[policy.NAME]`"),
     ("rewrite_header", "set `subject_prefix` in `[policy.NAME]`"),
@@ -34,6 +34,9 @@ const HINTS: [(&str, &str); 33] = [
     ("dcc_", "there is no client for DCC"),
     ("spamcop_", "mails are not reported to SpamCop"),
     ("asn_", "networks are not looked up"),
+    ("bayes_auto_learn", "set `autolearn` in `[spam]`"),
+    ("bayes_auto_learn_", "set `autolearn_ham_below` and `autolearn_spam_from` in `[spam]`"),
+    ("bayes_stopword_", "frequent words say little by themselves"),
     ("lock_method", "there are no files to lock"),
 ];
 
@@ -56,6 +59,11 @@ pub(super) fn hint(key: &str) -> &'static str {
         return "`tamis explain` shows why a mail was judged as it was";
     }
     HINTS.iter().find(fits).map_or("", |(_, hint)| *hint)
+}
+
+/// The key as it is told: of those that come once for each language, one stands for all.
+pub(super) fn told(key: &str) -> &str {
+    if key.starts_with("bayes_stopword_") { "bayes_stopword_…" } else { key }
 }
 
 /// True for lines that may be passed over without a word.

@@ -15,6 +15,7 @@ mod template;
 
 pub(in crate::filters::spam) use build::{Check, PatternCheck, Rule, build};
 pub(in crate::filters::spam) use examples::run as run_examples;
+pub use reader::includes;
 pub(in crate::filters::spam) use reader::read;
 pub(in crate::filters::spam) use settings::{Setting, Settings};
 pub use shipped::shipped;

@@ -71,16 +71,20 @@ fn folder_of(name: &str) -> &str {
 
 /// Names of files that others include.
 fn included(files: &[RuleFile]) -> HashSet<String> {
-    let mut names = HashSet::new();
-    for file in files {
-        for line in file.text.split(|octet| *octet == b'\n') {
-            if let Some((key, rest)) = word(strip_comment(line).trim_ascii())
-                && key.eq_ignore_ascii_case(b"include")
-            {
-                let name = join(&file.name, &String::from_utf8_lossy(rest));
-                if name != *file.name {
-                    names.insert(name);
-                }
+    files.iter().flat_map(includes).collect()
+}
+
+/// The files that a file of rules includes, as they are looked for: beside it, unless their names are absolute.
+#[must_use]
+pub fn includes(file: &RuleFile) -> Vec<String> {
+    let mut names = Vec::new();
+    for line in file.text.split(|octet| *octet == b'\n') {
+        if let Some((key, rest)) = word(strip_comment(line).trim_ascii())
+            && key.eq_ignore_ascii_case(b"include")
+        {
+            let name = join(&file.name, &String::from_utf8_lossy(rest));
+            if name != *file.name {
+                names.push(name);
             }
         }
     }
