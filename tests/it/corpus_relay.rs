@@ -11,8 +11,15 @@ use crate::support::{contains, show};
 
 const LANES: usize = 4;
 /// Lines of these names are ours to say; a stranger's are dropped.
-const OURS: [&str; 6] =
-    ["x-spam-", "x-virus-", "x-amavis-", "x-quarantine-id", "x-tamis-", "authentication-results"];
+const OURS: [&str; 6] = [
+    "x-spam-",
+    "x-spam:",
+    "x-virus-",
+    "x-amavis-",
+    "x-quarantine-id",
+    "x-tamis-",
+    "authentication-results",
+];
 
 /// A mail as a client sends it: each line ends in CR LF.
 fn wire(file: &[u8]) -> Vec<u8> {
