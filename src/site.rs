@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, Policy};
+use crate::config::{Config, Limits, Policy};
 use crate::engines::Engines;
 use crate::filters::attachments::{self, Attachments};
 use crate::filters::defects::{self, Defects};
@@ -97,8 +97,12 @@ impl Site {
             return Err(mistakes);
         }
         let chooser = Chooser::new(&config);
-        let room = previous.map_or_else(
-            || Arc::new(Room::new(ROOM_BYTES.max(config.limits.archive_expanded_bytes_max * 2))),
+        let octets =
+            |limits: &Limits| ROOM_BYTES.max(limits.archive_expanded_bytes_max.saturating_mul(2));
+        // If one mail may have more than before, it must not be larger than all of them together.
+        let same = |site: &&Self| octets(&site.config.limits) == octets(&config.limits);
+        let room = previous.filter(same).map_or_else(
+            || Arc::new(Room::new(octets(&config.limits))),
             |site| Arc::clone(&site.room),
         );
         let learned = learned(&config, previous);
