@@ -115,6 +115,21 @@ pub(super) fn authors(message: &AuthenticatedMessage<'_>) -> Vec<String> {
     authors
 }
 
+/// From fields of one author each, as many as [`authors`] names; without any, those that are there.
+pub(super) fn one_of_each_author(message: &AuthenticatedMessage<'_>) -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> = Vec::new();
+    for author in authors(message) {
+        let of = |from: &&String| {
+            from.rsplit_once('@').is_some_and(|(_, domain)| a_label(domain) == author)
+        };
+        all.extend(message.from.iter().find(of).map(|from| vec![from.clone()]));
+    }
+    if all.is_empty() {
+        all.push(message.from.clone());
+    }
+    all
+}
+
 fn a_label(domain: &str) -> String {
     mail_auth::common::to_a_label(domain).to_lowercase()
 }

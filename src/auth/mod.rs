@@ -35,6 +35,7 @@ const SEALS_MAX: usize = 50;
 /// Fields that a signature may name, and fields of the header: their product is what a signature costs.
 const SIGNED_FIELDS_MAX: usize = 200;
 const HEADER_FIELDS_MAX: usize = 2_000;
+const TOO_MANY_FIELDS: &str = "the header has more than 2,000 fields";
 /// Larger mails are hashed where that holds nobody up.
 const HERE_BYTES_MAX: usize = 64 << 10;
 /// Letters of what a signature says of itself.
@@ -100,15 +101,22 @@ impl Authenticator {
         let keys = async {
             // The body is hashed later: to know which keys are needed, the header will do.
             let message = parse(&header)?;
-            Some(Keys::fetch(&self.dns, &message, &[sender_domain], until).await)
+            let keys = Keys::fetch(&self.dns, &message, &[sender_domain], until).await;
+            Some((keys, has_too_many_fields(&message)))
         };
         let (keys, (spf, helo)) = tokio::join!(keys, self.spf(client, sender, until));
         let mut auth = Auth { spf, helo, helo_name: sender.helo.clone(), ..Auth::default() };
         let envelope = auth.envelope().cloned();
-        if let Some(keys) = keys {
+        if let Some((keys, too_many_fields)) = keys {
+            if too_many_fields {
+                for check in ["dkim", "arc"] {
+                    not_run.push(missing(check, TOO_MANY_FIELDS, Weight::Wanted));
+                }
+            }
             let check = Check {
                 library: self.library.clone(),
                 raw: raw.clone(),
+                header: header.clone(),
                 keys,
                 spf: envelope.filter(|_| client.is_some()),
                 until,
@@ -119,7 +127,13 @@ impl Authenticator {
                 auth.dmarc = signed.dmarc;
                 auth.authors = signed.authors;
             } else {
-                not_run.push(missing("dkim", "the time for this mail is over", Weight::Wanted));
+                for check in ["dkim", "arc", "dmarc"] {
+                    not_run.push(missing(check, "the time for this mail is over", Weight::Wanted));
+                }
+            }
+        } else {
+            for check in ["dkim", "arc", "dmarc"] {
+                not_run.push(missing(check, "the header cannot be read", Weight::Wanted));
             }
         }
         not_run.extend(undecided(&auth));
@@ -179,8 +193,12 @@ fn undecided(auth: &Auth) -> Vec<NotRun> {
 /// The message as the library sees it, cut to what a mail may cost.
 fn parse(raw: &[u8]) -> Option<AuthenticatedMessage<'_>> {
     let mut message = AuthenticatedMessage::parse(raw)?;
-    if message.headers.len() > HEADER_FIELDS_MAX {
-        return None;
+    if has_too_many_fields(&message) {
+        // What signed them is not looked at; who claims to have written the mail is.
+        message.dkim_headers.clear();
+        message.as_headers.clear();
+        message.ams_headers.clear();
+        message.aar_headers.clear();
     }
     message.dkim_headers.retain(|header| header.header.h.len() <= SIGNED_FIELDS_MAX);
     message.dkim_headers.truncate(SIGNATURES_MAX);
@@ -200,10 +218,15 @@ fn parse(raw: &[u8]) -> Option<AuthenticatedMessage<'_>> {
     Some(message)
 }
 
+fn has_too_many_fields(message: &AuthenticatedMessage<'_>) -> bool {
+    message.headers.len() > HEADER_FIELDS_MAX
+}
+
 /// What is needed to check the signatures of one mail.
 struct Check {
     library: MessageAuthenticator,
     raw: Bytes,
+    header: Bytes,
     keys: Keys,
     /// SPF of the envelope; without it there is no DMARC.
     spf: Option<Spf>,
@@ -239,7 +262,7 @@ async fn signed(check: Check) -> Option<Signed> {
 
 impl Check {
     async fn run(self) -> Option<Signed> {
-        let Self { library, raw, keys, spf, .. } = self;
+        let Self { library, raw, header, keys, spf, .. } = self;
         let Some(message) = parse(&raw) else {
             return Some(Signed { dkim: Vec::new(), arc: None, dmarc: None, authors: Vec::new() });
         };
@@ -254,14 +277,37 @@ impl Check {
         let dmarc = match &spf {
             Some(spf) => {
                 let output = SpfOutput::new(spf.domain.clone()).with_result(spf_result(spf.result));
-                let question =
-                    DmarcParameters::new(&message, &outputs, spf.domain.as_str(), &output);
-                Some(dmarc(&library.verify_dmarc(keys.with(question)).await))
+                let mut worst: Option<Dmarc> = None;
+                // The library answers for one author; of several, the one whose policy is hurt most counts.
+                for author in keys::one_of_each_author(&message) {
+                    let Some(mut one) = parse(&header) else { continue };
+                    one.from = author;
+                    let question =
+                        DmarcParameters::new(&one, &outputs, spf.domain.as_str(), &output);
+                    let seen = dmarc(&library.verify_dmarc(keys.with(question)).await);
+                    if worst.as_ref().is_none_or(|worst| weight(&seen) > weight(worst)) {
+                        worst = Some(seen);
+                    }
+                }
+                worst
             }
             None => None,
         };
         let dkim = outputs.iter().map(dkim).collect();
         Some(Signed { dkim, arc, dmarc, authors: keys::authors(&message) })
+    }
+}
+
+/// How much a result of DMARC says against a mail that names several authors.
+fn weight(dmarc: &Dmarc) -> u8 {
+    match (dmarc.result, dmarc.policy) {
+        (AuthResult::Fail, DmarcPolicy::Reject) => 6,
+        (AuthResult::Fail, DmarcPolicy::Quarantine) => 5,
+        (AuthResult::Fail, DmarcPolicy::None) => 3,
+        (AuthResult::TempError, _) => 4,
+        (AuthResult::PermError, _) => 2,
+        (AuthResult::None | AuthResult::Neutral | AuthResult::SoftFail, _) => 1,
+        (AuthResult::Pass, _) => 0,
     }
 }
 

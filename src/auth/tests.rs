@@ -190,6 +190,15 @@ async fn dmarc_follows_aligned_domains() {
             "fail",
             DmarcPolicy::Quarantine,
         ),
+        // Somebody else beside him does not hide an author, and a long header does not either.
+        (plain("a@signer.test\r\nFrom: c@other.test"), "x@other.test", "fail", DmarcPolicy::Reject),
+        (plain("c@other.test, a@signer.test"), "x@other.test", "fail", DmarcPolicy::Reject),
+        (
+            format!("{}{}", "X-A: b\r\n".repeat(2_100), plain("a@signer.test")),
+            "x@other.test",
+            "fail",
+            DmarcPolicy::Reject,
+        ),
         (plain("a@two.test"), "x@two.test", "none", DmarcPolicy::None),
         (plain("a@nothing.test"), "x@nothing.test", "none", DmarcPolicy::None),
         (plain("a@broken.test"), "x@broken.test", "temperror", DmarcPolicy::None),
