@@ -156,16 +156,6 @@ impl Engine {
         wanted
     }
 
-    /// The hosts that links of a mail lead to, each with the domain that somebody registered: what lists of the network
-    /// are worth being asked about, the most telling first, at most so many. Domains of `uridnsbl_skip_domain` are left
-    /// out, domains that sign the mail are among them.
-    #[must_use]
-    pub fn link_hosts(&self, mail: &Mail<'_>, limit: usize) -> Vec<(String, String)> {
-        let view = view::View::new(self, mail);
-        let hosts = view.hosts(limit).into_iter();
-        hosts.map(|(host, domain)| (host.to_owned(), domain.to_owned())).collect()
-    }
-
     /// Runs every rule's own examples: `test NAME ok TEXT` must hit, `test NAME fail TEXT` must not.
     ///
     /// What TEXT is depends on the rule: for `header` and `mimeheader` the field's value (for several fields, that of
