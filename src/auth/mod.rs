@@ -1,7 +1,7 @@
 //! Who vouches for a mail: SPF, DKIM, ARC and DMARC over the octets as they came.
 //!
-//! Signatures and policies are checked by `mail-auth`, with records that [`keys`] fetched before through our own
-//! resolver; SPF is our own ([`spf`]). What the DNS does not say in time is a `temperror` and told in `not_run`: it
+//! Signatures and policies are checked by `mail-auth`, with records that `keys` fetched before through our own
+//! resolver; SPF is our own (`spf`). What the DNS does not say in time is a `temperror` and told in `not_run`: it
 //! never counts for or against a mail.
 
 mod keys;

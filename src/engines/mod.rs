@@ -122,7 +122,7 @@ impl Engines {
         known.health().last_answer
     }
 
-    /// Asks every engine, side by side. Cannot fail: who gave no answer is in [`Asked::not_run`].
+    /// Asks every engine, side by side. Cannot fail: who gave no answer is in `not_run` of what is returned.
     pub async fn ask(
         &self,
         envelope: &Arc<Envelope>,
