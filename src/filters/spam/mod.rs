@@ -9,6 +9,7 @@
 pub mod bayes;
 mod evals;
 mod hunt;
+mod left_out;
 mod pattern;
 mod relays;
 mod rules;

@@ -8,6 +8,7 @@ use crate::filters::{Mail, NotRun, RuleHit, Score, Weight};
 
 use super::evals::Answer;
 use super::hunt::Hunt;
+use super::left_out;
 use super::pattern::{Candidates, Machine, Pattern, Places};
 use super::rules::{Check, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
@@ -44,6 +45,7 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
         }
     }
     outcome.not_run.extend(without_answer(engine, &std::mem::take(&mut run.not_run)));
+    outcome.not_run.extend(left_out::of(&run.view));
     if let Some(why) = run.view.learned_is_silent() {
         let why = why.to_owned();
         outcome.not_run.push(NotRun {

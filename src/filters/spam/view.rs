@@ -15,7 +15,7 @@ use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, as_it_came, lines_ended_by_lf};
-use super::text::{Links, PageLinks, Segments, Shown, paragraphs, raw_body};
+use super::text::{Cut, Links, PageLinks, Segments, Shown, paragraphs, raw_body};
 
 /// A mail as the rules see it. What costs time is made when it is first asked for, and once.
 pub(super) struct View<'v> {
@@ -24,10 +24,10 @@ pub(super) struct View<'v> {
     octets: OnceCell<Cow<'v, [u8]>>,
     header: OnceCell<(Header, usize)>,
     parts: OnceCell<Parts>,
-    body: OnceCell<Segments>,
-    visible: OnceCell<Segments>,
-    invisible: OnceCell<Segments>,
-    raw_body: OnceCell<Segments>,
+    body: OnceCell<Cut>,
+    visible: OnceCell<Cut>,
+    invisible: OnceCell<Cut>,
+    raw_body: OnceCell<Cut>,
     relays: OnceCell<Relays>,
     pub(super) cells: Cells,
     pages: OnceCell<Vec<PageLinks>>,
@@ -36,6 +36,16 @@ pub(super) struct View<'v> {
     lures: LureFacts,
     mime: OnceCell<MimeFacts>,
     images: OnceCell<Images>,
+}
+
+/// The texts that were asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Made<'m> {
+    pub(super) header: Option<&'m Header>,
+    pub(super) parts: Option<&'m Parts>,
+    pub(super) body: Option<&'m Cut>,
+    pub(super) raw_body: Option<&'m Cut>,
+    pub(super) links: Option<&'m Links>,
 }
 
 impl<'v> View<'v> {
@@ -114,22 +124,34 @@ impl<'v> View<'v> {
     }
     /// The subject, then the paragraphs of all text parts, hidden text of HTML included.
     pub(super) fn body(&self) -> &Segments {
-        self.body.get_or_init(|| paragraphs(self.parts(), Shown::All))
+        &self.body.get_or_init(|| paragraphs(self.parts(), Shown::All)).text
     }
 
     /// The same without hidden text.
     pub(super) fn visible(&self) -> &Segments {
-        self.visible.get_or_init(|| paragraphs(self.parts(), Shown::Visible))
+        &self.visible.get_or_init(|| paragraphs(self.parts(), Shown::Visible)).text
     }
 
     /// Only the hidden text, without the subject.
     pub(super) fn invisible(&self) -> &Segments {
-        self.invisible.get_or_init(|| paragraphs(self.parts(), Shown::Invisible))
+        &self.invisible.get_or_init(|| paragraphs(self.parts(), Shown::Invisible)).text
     }
 
     /// The decoded text parts with their markup, in pieces of 2 to 4 kilobytes.
     pub(super) fn raw_body(&self) -> &Segments {
-        self.raw_body.get_or_init(|| raw_body(self.parts()))
+        &self.raw_body.get_or_init(|| raw_body(self.parts())).text
+    }
+
+    // What was made so far, for telling what was left out of it.
+
+    pub(super) fn made(&self) -> Made<'_> {
+        Made {
+            header: self.header.get().map(|(header, _)| header),
+            parts: self.parts.get(),
+            body: self.body.get(),
+            raw_body: self.raw_body.get(),
+            links: self.links.get(),
+        }
     }
 
     // Links.

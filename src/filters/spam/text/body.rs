@@ -1,4 +1,8 @@
 //! Texts of all parts: the paragraphs a reader sees, and raw text in pieces.
+//!
+//! SpamAssassin cuts the text of a part, hidden text included, and looks at no more. What is hidden, or blank, would so
+//! push aside what is read: where most of the first characters are of that kind, what a reader sees behind them follows
+//! as paragraphs of its own, until he has had as many. What is still left out is told ([`LeftOut`]).
 
 use super::header::first_line;
 use super::parts::{Part, Parts};
@@ -18,6 +22,8 @@ const ALL_MAX: usize = 1024 * 1024;
 /// Text parts looked at from the first on, and before the last, if there are many. SpamAssassin looks at all.
 const FIRST_PARTS_MAX: usize = 3_000;
 const LAST_PARTS_MAX: usize = 500;
+/// Cut parts whose place is told.
+const PATHS_MAX: usize = 10;
 
 /// Which text of HTML parts is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +34,56 @@ pub(in crate::filters::spam) enum Shown {
     Invisible,
 }
 
+/// A text of all parts, cut where it is too long.
+#[derive(Debug, Default)]
+pub(in crate::filters::spam) struct Cut {
+    pub(in crate::filters::spam) text: Segments,
+    /// What stands behind the cuts.
+    pub(in crate::filters::spam) left_out: Vec<LeftOut>,
+    /// Parts that were passed over.
+    pub(in crate::filters::spam) parts: usize,
+}
+
+/// What was left out of a part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::filters::spam) struct LeftOut {
+    /// `1.2`; empty where it would take too long to tell.
+    pub(in crate::filters::spam) path: String,
+    /// Characters that a reader sees.
+    pub(in crate::filters::spam) seen: usize,
+    /// Characters of hidden text.
+    pub(in crate::filters::spam) hidden: usize,
+    /// Octets that were not even rendered, or of raw text.
+    pub(in crate::filters::spam) octets: usize,
+}
+
+impl Cut {
+    fn note(&mut self, parts: &Parts, part: &Part, mut left: LeftOut) {
+        if left == LeftOut::default() {
+            return;
+        }
+        if self.left_out.len() < PATHS_MAX {
+            left.path = parts.path_of(part);
+        }
+        self.left_out.push(left);
+    }
+}
+
 /// The subject and the paragraphs of all text parts. Each piece but the last ends with LF.
-pub(in crate::filters::spam) fn paragraphs(parts: &Parts, shown: Shown) -> Segments {
-    let mut out = Segments::default();
-    let leaves = some_of(parts.leaves().collect());
+pub(in crate::filters::spam) fn paragraphs(parts: &Parts, shown: Shown) -> Cut {
+    let mut cut = Cut::default();
+    let leaves = cut.some_of(parts.leaves().collect());
     if leaves.is_empty() {
-        return out;
+        return cut;
     }
     if shown != Shown::Invisible {
         let subject = parts.root().and_then(|root| root.header.last(b"subject"));
         let subject = [subject.unwrap_or_default(), b"\n"].concat();
-        short_lines(&subject, &mut out);
+        short_lines(&subject, &mut cut.text);
     }
     let length = |part: &&Part| part.rendered().map_or(0, |rendered| rendered.text.text.len());
     let share = share(leaves.iter().map(length), PART_MAX);
-    let mut text = Text::default();
+    let (mut text, mut more) = (Text::default(), Text::default());
     for part in leaves {
         if !text.text.is_empty() {
             text.text.push('\n');
@@ -53,11 +94,80 @@ pub(in crate::filters::spam) fn paragraphs(parts: &Parts, shown: Shown) -> Segme
             Shown::Visible => rendered.visible(),
             Shown::Invisible => &rendered.invisible,
         };
-        text.text.push_str(cut_text(&piece.text, share));
+        let head = cut_text(&piece.text, share);
+        text.text.push_str(head);
         text.wide |= piece.wide;
+        let (extra, mut left) = match shown {
+            Shown::Invisible => ("", LeftOut::default()),
+            Shown::All => behind(rendered.visible_around(head.len()), piece, head, share),
+            Shown::Visible => {
+                let around = piece.text.split_at_checked(head.len()).unwrap_or_default();
+                behind(around, piece, head, share)
+            }
+        };
+        if !extra.is_empty() {
+            more.text.push_str("\n\n");
+            more.text.push_str(extra);
+            more.wide |= piece.wide;
+        }
+        left.octets = part.not_rendered();
+        cut.note(parts, part, left);
     }
-    short_lines(&flow(&text).octets(), &mut out);
-    out
+    short_lines(&flow(&text).octets(), &mut cut.text);
+    if !more.text.is_empty() {
+        short_lines(flow(&more).octets().trim_ascii_start(), &mut cut.text);
+    }
+    cut
+}
+
+/// Of the visible text behind a cut, what is shown all the same: so much that a reader's share is used up, if the head
+/// used up less than three quarters of it. And what is left out then.
+fn behind<'t>(
+    (before, behind): (&'t str, &'t str),
+    whole: &Text,
+    head: &str,
+    share: usize,
+) -> (&'t str, LeftOut) {
+    let rest = whole.text.get(head.len()..).unwrap_or_default();
+    if rest.is_empty() {
+        return ("", LeftOut::default());
+    }
+    let (used, _) = seen(before, share);
+    let owed = if used < share / 4 * 3 { share - used } else { 0 };
+    let (_, end) = seen(behind, owed);
+    let (extra, left) = behind.split_at_checked(end).unwrap_or((behind, ""));
+    let blank = |text: &str| seen(text, 2).0 < 2;
+    let count = |text: &str| if blank(text) { 0 } else { text.chars().count() };
+    let hidden = rest.chars().count().saturating_sub(behind.chars().count());
+    let extra = if blank(extra) { "" } else { extra };
+    (extra, LeftOut { seen: count(left), hidden, ..LeftOut::default() })
+}
+
+/// Characters that a reader sees, runs of white space as one, up to a limit; and where the one over the limit begins.
+fn seen(text: &str, limit: usize) -> (usize, usize) {
+    let (mut count, mut blank) = (0, false);
+    for (place, letter) in text.char_indices() {
+        let is_blank = letter.is_whitespace() || letter.is_control();
+        if (is_blank && blank) || is_unseen(letter) {
+            continue;
+        }
+        if count == limit {
+            return (count, place);
+        }
+        blank = is_blank;
+        count += 1;
+    }
+    (count, text.len())
+}
+
+/// Letters without width.
+fn is_unseen(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// White space becomes one blank; where it holds two line ends, one line end.
@@ -110,8 +220,8 @@ pub(super) fn example(text: &str, out: &mut Segments) {
 }
 
 /// The decoded text parts with their markup, in pieces.
-pub(in crate::filters::spam) fn raw(parts: &Parts) -> Segments {
-    let mut out = Segments::default();
+pub(in crate::filters::spam) fn raw(parts: &Parts) -> Cut {
+    let mut out = Cut::default();
     let text = |part: &&Part| {
         let kind = part.effective_kind();
         let word = kind.strip_prefix("text").or_else(|| kind.strip_prefix("message"));
@@ -120,10 +230,14 @@ pub(in crate::filters::spam) fn raw(parts: &Parts) -> Segments {
         });
         is_text && part.kind != "text/calendar"
     };
-    let leaves = some_of(parts.leaves().filter(text).collect());
+    let leaves = out.some_of(parts.leaves().filter(text).collect());
     let share = share(leaves.iter().map(|part| part.decoded().len()), RAW_PART_MAX);
     for part in leaves {
-        pieces(cut(part.decoded(), share, b"\n> "), &mut out);
+        let text = part.decoded();
+        let head = cut(text, share, b"\n> ");
+        pieces(head, &mut out.text);
+        let octets = text.len() - head.len();
+        out.note(parts, part, LeftOut { octets, ..LeftOut::default() });
     }
     out
 }
@@ -135,11 +249,14 @@ fn share(lengths: impl ExactSizeIterator<Item = usize>, limit: usize) -> usize {
     if all <= ALL_MAX { limit } else { limit.min(ALL_MAX / count) }
 }
 
-fn some_of(mut leaves: Vec<&Part>) -> Vec<&Part> {
-    if leaves.len() > FIRST_PARTS_MAX + LAST_PARTS_MAX {
-        leaves.drain(FIRST_PARTS_MAX..leaves.len() - LAST_PARTS_MAX);
+impl Cut {
+    fn some_of<'p>(&mut self, mut leaves: Vec<&'p Part>) -> Vec<&'p Part> {
+        if leaves.len() > FIRST_PARTS_MAX + LAST_PARTS_MAX {
+            self.parts = leaves.len() - FIRST_PARTS_MAX - LAST_PARTS_MAX;
+            leaves.drain(FIRST_PARTS_MAX..leaves.len() - LAST_PARTS_MAX);
+        }
+        leaves
     }
-    leaves
 }
 
 /// The head, cut behind the first of these octets that stands near, else hard.

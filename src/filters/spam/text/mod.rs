@@ -20,7 +20,7 @@ mod uri;
 mod words;
 
 pub(crate) use address::{Glob, senders};
-pub(in crate::filters::spam) use body::{Shown, paragraphs, raw as raw_body};
+pub(in crate::filters::spam) use body::{Cut, LeftOut, Shown, paragraphs, raw as raw_body};
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
 pub(in crate::filters::spam) use uri::{
@@ -109,6 +109,11 @@ fn unescape(text: &str) -> String {
         }
     }
     out
+}
+
+/// Octets in the middle of a long message that rules over the whole message do not see.
+pub(in crate::filters::spam) fn not_in_full(message: &[u8]) -> usize {
+    message.len().saturating_sub(HEAD_MAX + TAIL_MAX)
 }
 
 /// The message with line ends as LF. Of what is very long, head and tail.

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use super::content_type::{ContentType, disposition_name};
 use super::header::{Header, first_line, starts_field};
@@ -55,6 +56,8 @@ pub(in crate::filters::spam) struct Rendered {
     visible: Option<Text>,
     /// What is hidden.
     pub(in crate::filters::spam) invisible: Text,
+    /// Where that stands in the whole, in octets of UTF-8.
+    hidden: Vec<Range<usize>>,
     /// What its tags tell, if it is HTML that is not empty.
     pub(in crate::filters::spam) html: Option<Html>,
 }
@@ -63,6 +66,17 @@ impl Rendered {
     /// What a reader sees.
     pub(in crate::filters::spam) fn visible(&self) -> &Text {
         self.visible.as_ref().unwrap_or(&self.text)
+    }
+
+    /// What a reader sees, before and behind a place in the whole text, which is given in octets of UTF-8.
+    pub(in crate::filters::spam) fn visible_around(&self, place: usize) -> (&str, &str) {
+        let before = self
+            .hidden
+            .iter()
+            .map(|range| range.end.min(place).saturating_sub(range.start.min(place)));
+        let visible = self.visible().text.as_str();
+        let place = place.saturating_sub(before.sum());
+        visible.split_at_checked(place).unwrap_or((visible, ""))
     }
 }
 
@@ -100,6 +114,14 @@ impl Part {
         if page { "text/html" } else { &self.kind }
     }
 
+    /// Octets of a text that are so many that they are not rendered.
+    pub(in crate::filters::spam) fn not_rendered(&self) -> usize {
+        match self.rendered() {
+            Some(_) => self.decoded().len().saturating_sub(TEXT_HEAD_MAX + TEXT_TAIL_MAX),
+            None => 0,
+        }
+    }
+
     /// The text of a leaf; `None` if it is no text for readers.
     pub(in crate::filters::spam) fn rendered(&self) -> Option<&Rendered> {
         self.rendered.get_or_init(|| self.render()).as_ref()
@@ -122,6 +144,7 @@ impl Part {
             text: page.text,
             visible: Some(page.visible),
             invisible: page.invisible,
+            hidden: page.hidden,
             html: Some(page.facts),
         })
     }
@@ -160,6 +183,8 @@ pub(in crate::filters::spam) struct Parts {
     /// Nodes in the order in which they stand in the message.
     order: Vec<usize>,
     pub(in crate::filters::spam) flags: Flags,
+    /// Parts were not taken apart, for depth, number or size.
+    pub(in crate::filters::spam) cut: bool,
     /// Per boundary: 1 if it was opened, 0 again if it was closed.
     balance: HashMap<Vec<u8>, i32>,
 }
@@ -219,6 +244,38 @@ impl Parts {
         part.children.iter().filter_map(|place| self.nodes.get(*place))
     }
 
+    /// Where a part stands: `1.2`, the same numbers as [`crate::mail::Part::path`]; `0` for a multipart on top.
+    pub(in crate::filters::spam) fn path_of(&self, part: &Part) -> String {
+        let Some(mut place) = self.nodes.iter().position(|node| std::ptr::eq(node, part)) else {
+            return String::new();
+        };
+        let mut numbers = Vec::new();
+        // Parts stand behind the one they are in, so that this ends.
+        loop {
+            let above = self.nodes.iter().take(place).enumerate().find_map(|(above, node)| {
+                let number = node.children.iter().position(|child| *child == place)?;
+                Some((above, number, node.kind.starts_with("message/")))
+            });
+            let holds_parts = self
+                .nodes
+                .get(place)
+                .is_some_and(|node| node.kind.starts_with("multipart/") && !node.leaf);
+            match above {
+                // A message: what is in it counts only if it is no multipart.
+                None | Some((_, _, true)) if holds_parts => {}
+                Some((_, number, _)) => numbers.push(number + 1),
+                None => numbers.push(1),
+            }
+            let Some((above, ..)) = above else { break };
+            place = above;
+        }
+        if numbers.is_empty() {
+            return "0".to_owned();
+        }
+        let numbers: Vec<String> = numbers.iter().rev().map(ToString::to_string).collect();
+        numbers.join(".")
+    }
+
     fn walk(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut stack = vec![0];
@@ -272,12 +329,20 @@ impl Parts {
         part.leaf = true;
         part.raw = next.body;
         let message = part.kind == "message/rfc822" || part.kind == "message/global";
-        if !message || next.depth_left == 0 || self.nodes.len() >= ALL_PARTS_MAX {
+        self.cut |= part.kind.starts_with("multipart/") && next.depth_left == 0;
+        if !message {
+            return;
+        }
+        if next.depth_left == 0 || self.nodes.len() >= ALL_PARTS_MAX {
+            self.cut = true;
             return;
         }
         let Some(part) = self.nodes.get_mut(next.node) else { return };
         let octets = part.decoded();
-        let Some(left) = attached_left.checked_sub(octets.len()) else { return };
+        let Some(left) = attached_left.checked_sub(octets.len()) else {
+            self.cut = true;
+            return;
+        };
         if octets.is_empty() {
             return;
         }
@@ -331,6 +396,7 @@ impl Parts {
             count += 1;
             if count == PARTS_MAX || self.nodes.len() >= ALL_PARTS_MAX {
                 self.flags.mimepart_limit_exceeded = true;
+                self.cut = true;
                 return;
             }
         }

@@ -7,6 +7,7 @@ mod style;
 mod token;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::perl::Text;
@@ -88,6 +89,8 @@ pub(super) struct Page {
     pub(super) text: Text,
     pub(super) visible: Text,
     pub(super) invisible: Text,
+    /// Where hidden text stands in the whole, in octets of UTF-8.
+    pub(super) hidden: Vec<Range<usize>>,
     pub(super) facts: Html,
 }
 

@@ -477,6 +477,12 @@ impl State {
             shown.text.push_str(text);
             shown.wide |= piece.wide;
             page.text.wide |= piece.wide;
+            if piece.invisible {
+                match page.hidden.last_mut().filter(|last| last.end == start) {
+                    Some(last) => last.end = piece.end,
+                    None => page.hidden.push(start..piece.end),
+                }
+            }
             start = piece.end;
         }
         page.text.text = self.text;

@@ -78,6 +78,8 @@ pub(in crate::filters::spam) struct Links {
     forms_size: usize,
     /// A link was too long to be looked at whole.
     pub(in crate::filters::spam) truncated: bool,
+    /// So many were left out, because there are too many: one that stands there several times counts each time.
+    pub(in crate::filters::spam) left_out: usize,
 }
 
 impl Links {
@@ -126,7 +128,11 @@ impl Links {
     pub(in crate::filters::spam) fn add_text(&mut self, text: &[u8], tables: &LinkTables) {
         for found in Search::new(text, &tables.boundaries) {
             let raw = without_tail(found.text);
-            if self.seen.len() >= LINKS_MAX || self.seen.contains(raw) {
+            if self.seen.contains(raw) {
+                continue;
+            }
+            if self.seen.len() >= LINKS_MAX {
+                self.left_out += 1;
                 continue;
             }
             self.seen.insert(raw.to_vec());
@@ -205,6 +211,7 @@ impl Links {
     ) -> Option<usize> {
         let place = self.by_raw.get(raw).copied();
         if place.is_none() && (self.all.len() >= LINKS_MAX || self.forms_size > FORMS_MAX) {
+            self.left_out += 1;
             return None;
         }
         let LinkTables { boundaries, redirectors, .. } = tables;
