@@ -4,8 +4,10 @@
 //! address of a private network, or had to log in; the first one that is not is the stranger who brought the mail, and
 //! nothing below him can be believed.
 //!
-//! Tamis may sit before its Postfix has written its own field. If the client that Postfix told us of is not among the
-//! hosts of trust or the first stranger, it is put before all others.
+//! Tamis may sit before its Postfix has written its own field, and then the topmost ones are the sender's, who knows his
+//! address and can write it into a field of any name. So a field counts as Postfix' own only if it names the client that
+//! Postfix told us of and the queue id that it told with him (XFORWARD IDENT), which no stranger knows. Else the client
+//! comes first, as the connection shows him, and no field says anything in his favour.
 
 mod address;
 mod auth;
@@ -113,6 +115,19 @@ impl Way {
 }
 
 impl Relays {
+    /// Drops the newest hop if it tells of this client: as nobody knows who wrote it, it says nothing that counts, and
+    /// the client must not stand there twice.
+    fn forget_first(&mut self, client: &Relay) {
+        for (inner, outer) in
+            [(&mut self.trusted, &mut self.untrusted), (&mut self.internal, &mut self.external)]
+        {
+            let side = if inner.is_empty() { outer } else { inner };
+            if side.first().is_some_and(|relay| relay.address == client.address) {
+                side.remove(0);
+            }
+        }
+    }
+
     /// Reads the way of a mail.
     pub(in crate::filters::spam) fn read(view: &View<'_>) -> Self {
         let networks = &view.engine.tables.networks;
@@ -237,13 +252,15 @@ struct Walk<'w> {
     markers: bool,
     /// The client that Postfix told us of, if the fields do not.
     client: Option<Relay>,
+    /// Postfix' queue id, as it told it.
+    queue_id: Option<&'w str>,
     client_is_ours: bool,
     trusted_fields: usize,
     internal_fields: usize,
 }
 
 impl<'w> Walk<'w> {
-    fn new(networks: &'w Networks, mail: &Mail<'_>) -> Self {
+    fn new(networks: &'w Networks, mail: &'w Mail<'_>) -> Self {
         Self {
             networks,
             relays: Relays::default(),
@@ -252,6 +269,7 @@ impl<'w> Walk<'w> {
             submission: false,
             markers: true,
             client: client(mail),
+            queue_id: mail.envelope.client.ident.as_deref(),
             client_is_ours: mail.internal,
             trusted_fields: 0,
             internal_fields: 0,
@@ -319,17 +337,13 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Puts the client first, if it is not among those a host of trust has told of.
+    /// Puts the client first, unless a field that is surely our site's, or a client of trust, tells of it.
     fn finish(mut self) -> Relays {
         let client = self.client.take();
         let mut relays = self.relays;
         relays.trusted_fields = Fields::Some(self.trusted_fields);
         relays.internal_fields = Fields::Some(self.internal_fields);
         let Some(mut client) = client else { return relays };
-        let believed = relays.trusted.iter().chain(relays.untrusted.first());
-        if believed.into_iter().any(|relay| relay.address == client.address) {
-            return relays;
-        }
         let known = self.networks.trusted.as_ref().or(self.networks.internal.as_ref());
         let ours = self.networks.internal.as_ref().or(self.networks.trusted.as_ref());
         let private = client.private && known.is_none();
@@ -337,8 +351,19 @@ impl<'w> Walk<'w> {
             self.client_is_ours || private || known.is_some_and(|set| set.holds(client.address));
         let internal =
             self.client_is_ours || private || ours.is_some_and(|set| set.holds(client.address));
+        let mut told = relays.trusted.iter().chain(relays.untrusted.first());
+        let is_own = |relay: &Relay| {
+            let named = self.queue_id.is_some_and(|id| relay.id == id.as_bytes());
+            relay.address == client.address && (trusted || named)
+        };
+        if told.any(is_own) {
+            return relays;
+        }
         client.internal = internal;
         relays.client_first = true;
+        if !trusted {
+            relays.forget_first(&client);
+        }
         client.submission = self.networks.submission.holds(client.address);
         if !trusted {
             let below = std::mem::take(&mut relays.trusted);

@@ -184,11 +184,60 @@ fn the_client_comes_first_until_the_site_has_written_of_it() {
         assert_eq!(view.relays().trusted.len(), 2);
         assert_eq!(view.relays().untrusted.len(), 2);
     });
-    // The first stranger is the client.
+    // The first stranger is the client, in a field that has the queue id of our Postfix.
     envelope.client.address = "192.0.2.7".parse().ok();
+    envelope.client.ident = Some("222".to_owned());
     with("", WAY, &envelope, false, |view| {
         assert!(!view.relays().client_first);
         assert_eq!(view.relays().untrusted.len(), 2);
+        assert_eq!(view.relays().untrusted[0].by, b"in");
+    });
+}
+
+#[test]
+fn a_field_that_the_client_wrote_of_himself_says_nothing_for_him() {
+    let forged = "Received: from nice.example (nice.example [203.0.113.9]) by mx.home.example (Postfix)\n\
+        \twith ESMTPSA id 4XYZ; Mon, 2 Mar 2026 10:00:00 +0100\n\
+        Received: from t (t.example [198.51.100.7]) by s (Postfix) with ESMTP id 333\nFrom: a@s.example\n\nhi\n";
+    let mut envelope = Envelope::default();
+    envelope.client.address = "203.0.113.9".parse().ok();
+    envelope.client.helo = Some("evil.example".to_owned());
+    let client =
+        "[ ip=203.0.113.9 rdns= helo=evil.example by= ident= envfrom= intl=0 id= auth= msa=0 ]";
+    let other =
+        "[ ip=198.51.100.7 rdns=t.example helo=t by=s ident= envfrom= intl=0 id=333 auth= msa=0 ]";
+    for (rules, ident) in
+        [("", None), ("", Some("5ABC")), ("internal_networks 10/8\nmsa_networks 10.0.0.1\n", None)]
+    {
+        envelope.client.ident = ident.map(str::to_owned);
+        with(rules, forged, &envelope, false, |view| {
+            let relays = view.relays();
+            assert!(relays.trusted.is_empty() && relays.internal.is_empty());
+            assert_eq!(shown(relays.text(Zone::External)), format!("{client} {other}"));
+            assert_eq!(shown(relays.text(Zone::Untrusted)), format!("{client} {other}"));
+            assert_eq!(Way::Fields(Zone::Trusted).text(view, false), None);
+        });
+    }
+    // Below a field that pretends to be from within, too.
+    let below = format!(
+        "Received: from in (in.home.example [10.0.0.1]) by mx (Postfix) with ESMTP id 1\n{forged}"
+    );
+    envelope.client.ident = None;
+    with("", &below, &envelope, false, |view| {
+        assert!(view.relays().trusted.is_empty());
+        assert!(shown(view.relays().text(Zone::External)).starts_with(client));
+    });
+    // It is Postfix' own: he logged in.
+    envelope.client.ident = Some("4XYZ".to_owned());
+    with("", forged, &envelope, false, |view| {
+        assert_eq!(shown(view.relays().text(Zone::Trusted)).matches("auth=ESMTPSA").count(), 1);
+    });
+    // A client of ours may tell of himself.
+    envelope.client.ident = None;
+    with("", forged, &envelope, true, |view| assert!(!view.relays().client_first));
+    // Without a client, as with a file, the fields are all there is.
+    with("", forged, &Envelope::default(), false, |view| {
+        assert_eq!(view.relays().trusted.len(), 1);
     });
 }
 
