@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod mime;
 pub mod outside;
 pub mod pipeline;
+mod plain_file;
 pub mod policy;
 pub mod quarantine;
 pub mod report;

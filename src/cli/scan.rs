@@ -17,6 +17,7 @@ use crate::delivery::Memory;
 use crate::examine::{Question, examine};
 use crate::filters::{Known, Mail};
 use crate::mail::{Client, Envelope, Message, Path, Recipient};
+use crate::plain_file;
 use crate::site::Site;
 use crate::smtp::body;
 
@@ -152,14 +153,15 @@ fn read(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
     let read = if file.as_os_str() == "-" {
         std::io::stdin().lock().read_to_end(&mut octets).map(|_| ())
     } else {
-        std::fs::read(file).map(|read| octets = read)
+        plain_file::read(file).map(|read| octets = read)
     };
     match read {
         Ok(()) => Ok(octets),
         Err(error) => {
             let not_found = error.kind() == std::io::ErrorKind::NotFound;
             let status = if not_found { exit::NOT_FOUND } else { exit::IO };
-            Err(Failure::new(status, format!("{}: {error}", file.display())))
+            let hint = plain_file::hint(&error);
+            Err(Failure::new(status, format!("{}: {error}{hint}", file.display())))
         }
     }
 }

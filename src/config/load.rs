@@ -199,7 +199,7 @@ fn paths(request: &Request, found: &mut Vec<Mistake>) -> Vec<(PathBuf, bool)> {
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    crate::plain_file::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(std::io::Error::other("longer than any configuration (4 MiB)"));
     }

@@ -99,7 +99,7 @@ impl fmt::Display for Source {
 }
 
 /// A mistake in a file that a person wrote: shown as `file:line:column: what` with a hint what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mistake {
     /// The file.
     pub file: Arc<str>,
@@ -116,7 +116,7 @@ pub struct Mistake {
 }
 
 /// How bad a [`Mistake`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
@@ -166,7 +166,10 @@ impl RuleFile {
     /// # Errors
     /// Whatever the file system says.
     pub fn read(path: &Path) -> std::io::Result<Self> {
-        Ok(Self { name: path.display().to_string().into(), text: std::fs::read(path)?.into() })
+        Ok(Self {
+            name: path.display().to_string().into(),
+            text: crate::plain_file::read(path)?.into(),
+        })
     }
 }
 

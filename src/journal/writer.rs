@@ -35,6 +35,8 @@ impl Target {
         let place = match target {
             LogTarget::Stderr => Place::Stderr,
             LogTarget::File(path) => {
+                // A pipe that nobody reads would stop the mail.
+                crate::plain_file::check(path)?;
                 Place::File(OpenOptions::new().create(true).append(true).open(path)?)
             }
             LogTarget::Syslog => {

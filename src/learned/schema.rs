@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Trouble;
+use crate::plain_file;
 
 /// Step n brings the database from version n to n + 1. A step that was released is never changed. Days are counted from
 /// 1970; addresses and Message-IDs are digests, so that the file gives nobody's mail away.
@@ -60,6 +61,7 @@ pub(super) fn connect(path: &Path, waits: Duration) -> Result<Connection, Troubl
         std::fs::create_dir_all(folder).map_err(|error| Trouble::file(folder, &error))?;
     }
     let is_new = !path.exists();
+    check(path)?;
     OpenOptions::new()
         .append(true)
         .create(true)
@@ -94,6 +96,7 @@ pub(super) fn connect_reader(path: &Path) -> Result<Option<Connection>, Trouble>
     if !path.exists() {
         return Ok(None);
     }
+    check(path)?;
     // WAL needs write access to a file beside it even for readers.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -106,6 +109,14 @@ pub(super) fn connect_reader(path: &Path) -> Result<Option<Connection>, Trouble>
         version if version == STEPS.len() => Ok(Some(connection)),
         version => Err(other_version(version)),
     }
+}
+
+/// SQLite would wait for ever at a pipe.
+fn check(path: &Path) -> Result<(), Trouble> {
+    plain_file::check(path).map_err(|error| {
+        let what = format!("{error}; move it away, or name another file as spam.learned");
+        Trouble::file(path, &std::io::Error::new(error.kind(), what))
+    })
 }
 
 fn version(connection: &Connection) -> Result<usize, Trouble> {
@@ -144,6 +155,18 @@ fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("learned.db");
+        plain_file::make_pipe(&path);
+        for error in [connect(&path, READER_WAITS).unwrap_err(), connect_reader(&path).unwrap_err()]
+        {
+            let text = error.to_string();
+            assert!(text.contains("learned.db") && text.contains("it is a named pipe"), "{text}");
+        }
+    }
 
     #[test]
     fn a_database_of_a_newer_program_is_left_alone() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Trouble, rows};
+use crate::plain_file;
 
 /// Step n brings the database from version n to n + 1. A step that was released is never changed.
 const STEPS: [&str; 1] = ["
@@ -91,6 +92,11 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Trouble> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|e| Trouble::io("create the folder", folder, e))?;
     }
+    // SQLite would wait for ever at a pipe.
+    plain_file::check(path).map_err(|error| {
+        let what = format!("{error}; move it away, or name another file in database.url");
+        Trouble::io("open the database", path, std::io::Error::new(error.kind(), what))
+    })?;
     // Subjects and addresses are in there: SQLite would let everybody read. Its other files get the mode of this one.
     OpenOptions::new()
         .append(true)
@@ -139,6 +145,15 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        plain_file::make_pipe(&path);
+        let text = connect(&path).unwrap_err().to_string();
+        assert!(text.contains("it is a named pipe, not a file; move it away"), "{text}");
+    }
 
     #[test]
     fn a_database_of_a_newer_program_is_left_alone() {

@@ -1,11 +1,11 @@
 //! Mails in files: single ones, mboxes, Maildirs, and folders of all these.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::super::{Answer, Failure, exit};
 use super::complain;
+use crate::plain_file;
 
 /// Octets of one mail.
 const MAIL_BYTES_MAX: usize = 100 << 20;
@@ -87,10 +87,11 @@ impl Sources {
     }
 
     fn file(&mut self, path: &Path, take: &mut Take<'_>) -> Answer {
-        match File::open(path) {
+        match plain_file::open(path) {
             Ok(file) => self.stream(BufReader::new(file), &path.display().to_string(), take),
             Err(error) => {
-                self.cannot_read(&path.display().to_string(), &error.to_string());
+                let why = format!("{error}{}", plain_file::hint(&error));
+                self.cannot_read(&path.display().to_string(), &why);
                 Ok(())
             }
         }
@@ -170,6 +171,17 @@ mod tests {
         };
         sources.each(path, &mut take).map_err(|failure| failure.message).unwrap();
         (all, sources)
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_the_rest_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        plain_file::make_pipe(&pipe);
+        std::fs::write(folder.path().join("x"), "A: b\n\n").unwrap();
+        let (all, sources) = mails(&pipe);
+        assert_eq!((all.len(), sources.unreadable), (0, 1));
+        assert_eq!(mails(folder.path()).0.len(), 1);
     }
 
     #[test]
