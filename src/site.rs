@@ -1,5 +1,6 @@
 //! A configuration with everything it names loaded: what one mail sees from start to end, and a reload swaps.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -158,13 +159,8 @@ fn learned(config: &Config, previous: Option<&Site>) -> Learned {
 
 /// One file may serve as several tables; its mistakes are told once.
 fn drop_repeated(mistakes: &mut Vec<Mistake>) {
-    let mut seen: Vec<Mistake> = Vec::new();
-    for mistake in mistakes.drain(..) {
-        if !seen.contains(&mistake) {
-            seen.push(mistake);
-        }
-    }
-    *mistakes = seen;
+    let mut seen = HashSet::new();
+    mistakes.retain(|mistake| seen.insert(mistake.clone()));
 }
 
 /// The site's own tables come first, so that its DUNNO can spare a line from the shipped rules.

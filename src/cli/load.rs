@@ -1,10 +1,13 @@
 //! What every command needs first: the configuration with everything it names, or every mistake in it.
 
+use std::collections::HashSet;
 use std::io::Write as _;
+use std::path::Path;
 
 use super::{Failure, Options, exit};
-use crate::config::{self, Config, Loaded, Request, render};
+use crate::config::{self, Config, Loaded, Request, render_all};
 use crate::filters::{Mistake, Severity};
+use crate::plain_file;
 use crate::quarantine::Quarantine;
 use crate::site::Site;
 
@@ -28,21 +31,18 @@ pub fn site_with_report(
 ) -> Result<(Site, String), Failure> {
     let loaded = config(options)?;
     let mut sources = loaded.sources.clone();
-    let shown = |mistakes: &[Mistake], sources: &config::Sources| -> String {
-        mistakes.iter().map(|mistake| render(mistake, sources)).collect()
-    };
     match Site::load(loaded.config, previous) {
         Ok((site, mut warnings)) => {
             let mut all = loaded.warnings;
             all.append(&mut warnings);
             add_sources(&mut sources, &all);
-            Ok((site, shown(&all, &sources)))
+            Ok((site, render_all(&all, &sources)))
         }
         Err(mistakes) => {
             add_sources(&mut sources, &mistakes);
             let errors =
                 mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).count();
-            let text = format!("{}{errors} error(s)\n", shown(&mistakes, &sources));
+            let text = format!("{}{errors} error(s)\n", render_all(&mistakes, &sources));
             Err(Failure::new(exit::CONFIG, text))
         }
     }
@@ -50,8 +50,12 @@ pub fn site_with_report(
 
 /// Lines of rule files are shown too; what cannot be read any more is shown without its line.
 fn add_sources(sources: &mut config::Sources, mistakes: &[Mistake]) {
+    let mut tried: HashSet<&str> = HashSet::new();
     for mistake in mistakes.iter().filter(|mistake| mistake.line > 0) {
-        if let Ok(text) = std::fs::read(&*mistake.file) {
+        if sources.has(&mistake.file) || !tried.insert(&mistake.file) {
+            continue;
+        }
+        if let Ok(text) = plain_file::read(Path::new(&*mistake.file)) {
             sources.add(mistake.file.clone(), text);
         }
     }
@@ -59,7 +63,7 @@ fn add_sources(sources: &mut config::Sources, mistakes: &[Mistake]) {
 
 /// The quarantine, without looking at its files.
 pub fn quarantine(config: &Config) -> Result<Quarantine, Failure> {
-    let folder = config.database.parent().unwrap_or(std::path::Path::new("/"));
+    let folder = config.database.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(|error| {
         Failure::new(
             exit::CANNOT_CREATE,

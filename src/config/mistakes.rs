@@ -8,23 +8,44 @@ use crate::filters::{Mistake, Severity};
 
 /// Longer lines are cut around the mistake.
 const SHOWN_CHARS_MAX: usize = 160;
+/// Mistakes that are shown; of more, the errors come first.
+const SHOWN_MAX: usize = 100;
 
 /// Texts of files by name, to show the lines with mistakes.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    texts: BTreeMap<Arc<str>, Arc<[u8]>>,
+    texts: BTreeMap<Arc<str>, Text>,
+}
+
+/// A text, and where each line of it begins.
+#[derive(Debug, Clone)]
+struct Text {
+    octets: Arc<[u8]>,
+    lines: Arc<[usize]>,
 }
 
 impl Sources {
     /// Adds a file, configuration or rules.
     pub fn add(&mut self, name: Arc<str>, text: impl Into<Arc<[u8]>>) {
-        self.texts.insert(name, text.into());
+        let octets: Arc<[u8]> = text.into();
+        let ends = memchr::memchr_iter(b'\n', &octets).map(|end| end + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        self.texts.insert(name, Text { octets, lines });
+    }
+
+    /// True if the text of this file is here.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.texts.contains_key(name)
     }
 
     /// A line, counted from 1, without its end.
     fn line(&self, file: &str, line: u32) -> Option<String> {
         let index = usize::try_from(line).ok()?.checked_sub(1)?;
-        let line = self.texts.get(file)?.split(|byte| *byte == b'\n').nth(index)?;
+        let text = self.texts.get(file)?;
+        let start = *text.lines.get(index)?;
+        let end = text.lines.get(index + 1).map_or(text.octets.len(), |next| next - 1);
+        let line = text.octets.get(start..end)?;
         Some(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned())
     }
 }
@@ -50,12 +71,32 @@ impl std::error::Error for Mistakes {}
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for mistake in &self.list {
-            f.write_str(&render(mistake, &self.sources))?;
-        }
+        f.write_str(&render_all(&self.list, &self.sources))?;
         let errors = self.list.iter().filter(|mistake| mistake.severity == Severity::Error).count();
         writeln!(f, "{errors} error{}", if errors == 1 { "" } else { "s" })
     }
+}
+
+/// As [`render`], the first hundred of them, and how many more there are.
+#[must_use]
+pub fn render_all(mistakes: &[Mistake], sources: &Sources) -> String {
+    let is_error = |mistake: &&Mistake| mistake.severity == Severity::Error;
+    let errors = mistakes.iter().filter(is_error).count();
+    // No error may be lost behind warnings.
+    let mut room = (errors.min(SHOWN_MAX), SHOWN_MAX.saturating_sub(errors));
+    let mut text = String::new();
+    for mistake in mistakes {
+        let room = if is_error(&mistake) { &mut room.0 } else { &mut room.1 };
+        if let Some(left) = room.checked_sub(1) {
+            *room = left;
+            text.push_str(&render(mistake, sources));
+        }
+    }
+    let more = mistakes.len().saturating_sub(SHOWN_MAX);
+    if more > 0 {
+        text.push_str(&format!("… and {more} more like these, which are not shown\n"));
+    }
+    text
 }
 
 /// A mistake with its place as `file:line:column`, its line, a caret and the hint; ends with a line end.
@@ -143,6 +184,37 @@ mod tests {
         let want = "error: unknown key `treshold`\n  --> /etc/t.toml:12:3\n   |\n12 |   treshold = 8.0\n   |   ^^^^^^^^ did you mean `x`?\n";
         let text = format!("{}  treshold = 8.0\r\n", "\n".repeat(11));
         assert_eq!(render(&mistake(12, 3), &sources(&text)), want);
+    }
+
+    #[test]
+    fn of_many_mistakes_the_first_hundred_are_shown_errors_before_warnings() {
+        let began = std::time::Instant::now();
+        let sources = sources(&"if (version > 1)\n".repeat(200_000));
+        let mut all: Vec<Mistake> = (1..=200_000).map(|line| mistake(line, 1)).collect();
+        let shown = render_all(&all, &sources);
+        assert_eq!(shown.matches("  -->").count(), 100);
+        assert!(
+            shown.ends_with("\n… and 199900 more like these, which are not shown\n"),
+            "{shown}"
+        );
+        for mistake in &mut all[..199_999] {
+            mistake.severity = Severity::Warning;
+        }
+        let shown = render_all(&all, &sources);
+        assert_eq!(shown.matches("  -->").count(), 100);
+        assert!(shown.contains("t.toml:200000:1"));
+        assert!(!render_all(&all[..100], &sources).contains("more"));
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn lines_are_found_by_their_number() {
+        let sources = sources("a\r\n\nb");
+        let line = |number| sources.line("/etc/t.toml", number);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(line),
+            [None, Some("a".into()), Some(String::new()), Some("b".into()), None]
+        );
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub mod units;
 pub use engines::{Engine, EngineKind};
 pub use file::Origin;
 pub use load::{DEFAULT_FILE, DEFAULT_TEXT, Loaded, Origins, Request, load, load_texts};
-pub use mistakes::{Mistakes, Sources, render};
+pub use mistakes::{Mistakes, Sources, render, render_all};
 pub use show::{explain, show, show_json};
 
 /// Everything this host was told. One mail sees one value from start to end.
