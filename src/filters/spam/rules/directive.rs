@@ -35,6 +35,31 @@ pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], bo
     }
 }
 
+/// Words of `tflags`, those among them that mean nothing here (`publish`, `noawl`, …) and in SpamAssassin something.
+const FLAGS: [&str; 21] = [
+    "a",
+    "autolearn_body",
+    "autolearn_force",
+    "autolearn_header",
+    "concat",
+    "domains_only",
+    "ips_only",
+    "learn",
+    "multiple",
+    "net",
+    "nice",
+    "noautolearn",
+    "noawl",
+    "nolog",
+    "nopublish",
+    "nosubject",
+    "notrim",
+    "ns",
+    "publish",
+    "range",
+    "userconf",
+];
+
 fn rule_name<'l>(line: &Line<'_>, rest: &'l [u8], book: &mut Book) -> Option<(&'l str, &'l [u8])> {
     let Some((name, rest)) = word(rest) else {
         book.error(&line.source, 0, "the name of a rule is missing".to_owned(), "");
@@ -214,7 +239,7 @@ fn annotate(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
             None
         }
         "tflags" => {
-            let flags: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+            let flags = flags(line, name, rest, book);
             book.annotate(name, line.group, |draft| draft.flags.clone_from(&flags));
             None
         }
@@ -243,6 +268,28 @@ fn annotate(line: &Line<'_>, key: &str, rest: &[u8], book: &mut Book) {
     if let Some(what) = wrong {
         book.error(&source, column, format!("{name}: {what}"), "");
     }
+}
+
+/// The words of `tflags`. SpamAssassin looks for each as a word, so that commas between them do no harm; what it does not
+/// know it passes over in silence.
+fn flags(line: &Line<'_>, name: &str, rest: &[u8], book: &mut Book) -> Vec<String> {
+    let between = |octet: &u8| octet.is_ascii_whitespace() || *octet == b',';
+    let mut flags = Vec::new();
+    for word in rest.split(between).filter(|word| !word.is_empty()) {
+        let text = String::from_utf8_lossy(word).into_owned();
+        let known = match text.split_once('=') {
+            Some(("maxhits", value)) => value.parse::<u32>().is_ok(),
+            Some((key, _)) => key == "range",
+            None => FLAGS.contains(&&*text),
+        };
+        if !known {
+            let what = format!("{name}: `{text}` is no flag, and does nothing");
+            let hint = format!("flags are {} and maxhits=NUMBER", FLAGS.join(", "));
+            book.warning(&line.source, line.column(word), what, &hint);
+        }
+        flags.push(text);
+    }
+    flags
 }
 
 /// One value, or four for the four ways of running (see [`Options`](crate::filters::spam::Options)); in parentheses they

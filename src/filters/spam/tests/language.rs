@@ -177,3 +177,20 @@ fn a_rule_that_takes_too_much_is_told_and_the_others_run() {
     assert_eq!(checks, ["spam:A", "spam:text"]);
     assert_eq!(outcome.not_run[0].why, "it took more than its share of time");
 }
+
+#[test]
+fn words_of_tflags_that_mean_nothing_are_told_with_their_place() {
+    let (engine, mistakes) = load(
+        "body A /a/\ntflags A multiple, maxhits=2 nice\nbody B /b/\ntflags B  mutliple maxhits=x range=1-2\n",
+    );
+    assert_eq!(engine.rule_count(), 2);
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with(
+            "t/x.cf:4:11: warning: B: `mutliple` is no flag, and does nothing; flags are a, "
+        ),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("t/x.cf:4:20: warning: B: `maxhits=x` is no flag"), "{told:?}");
+}
