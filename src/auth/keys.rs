@@ -19,8 +19,10 @@ use mail_auth::{
 use crate::dns::Dns;
 use crate::filters::dns::{Answer, Answers, Question, RecordKind, Wanted};
 
-/// Names that one mail may ask for.
-const NAMES_MAX: usize = 60;
+/// Names that one mail may ask for: all that policies and ten signatures need (163), and some seals.
+const NAMES_MAX: usize = 170;
+/// Author domains whose policy is asked for.
+pub(super) const AUTHORS_MAX: usize = 8;
 /// Octets of an RSA key of 1024 bits, the shortest that counts (RFC 8301 section 3.2), as it is published.
 const RSA_KEY_BYTES_MIN: usize = 140;
 
@@ -71,7 +73,8 @@ impl Keys {
 
 pub(super) type With<'k, P> = Parameters<'k, P, Keys, Nothing, Nothing, Nothing, Nothing>;
 
-/// Names of keys and policies, with a dot behind, as the library writes them.
+/// Names of keys and policies, with a dot behind, as the library writes them. Policies come first, that nobody pushes
+/// them aside with keys.
 fn names(message: &AuthenticatedMessage<'_>, senders: &[&str]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut add = |name: String| {
@@ -80,17 +83,8 @@ fn names(message: &AuthenticatedMessage<'_>, senders: &[&str]) -> BTreeSet<Strin
         }
     };
     let plain = |key: String| key.to_lowercase();
-    for header in &message.dkim_headers {
-        add(plain(header.header.domain_key()));
-    }
-    if let Some(last) = message.ams_headers.last() {
-        add(plain(last.header.domain_key()));
-    }
-    for header in &message.as_headers {
-        add(plain(header.header.domain_key()));
-    }
     let authors = authors(message);
-    for author in &authors {
+    for author in authors.iter().take(AUTHORS_MAX) {
         walk(author).for_each(&mut add);
     }
     // Another domain can only be aligned if it ends as the author's does.
@@ -102,23 +96,33 @@ fn names(message: &AuthenticatedMessage<'_>, senders: &[&str]) -> BTreeSet<Strin
             walk(&other).for_each(&mut add);
         }
     }
+    for header in &message.dkim_headers {
+        add(plain(header.header.domain_key()));
+    }
+    if let Some(last) = message.ams_headers.last() {
+        add(plain(last.header.domain_key()));
+    }
+    for header in &message.as_headers {
+        add(plain(header.header.domain_key()));
+    }
     names
 }
 
-/// The domains of the From field, in lower case, in ASCII.
+/// The domains of the From field, in lower case, in ASCII. Of more than [`AUTHORS_MAX`] the first and one more.
 pub(super) fn authors(message: &AuthenticatedMessage<'_>) -> Vec<String> {
     let domains = message.from.iter().filter_map(|from| from.rsplit_once('@'));
     let mut authors: Vec<String> = domains.map(|(_, domain)| a_label(domain)).collect();
     authors.sort();
     authors.dedup();
-    authors.truncate(8);
+    authors.truncate(AUTHORS_MAX + 1);
     authors
 }
 
-/// From fields of one author each, as many as [`authors`] names; without any, those that are there.
+/// From fields of one author each, of those that [`authors`] names as many as are asked for; without any, those that are
+/// there.
 pub(super) fn one_of_each_author(message: &AuthenticatedMessage<'_>) -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = Vec::new();
-    for author in authors(message) {
+    for author in authors(message).into_iter().take(AUTHORS_MAX) {
         let of = |from: &&String| {
             from.rsplit_once('@').is_some_and(|(_, domain)| a_label(domain) == author)
         };
@@ -270,6 +274,34 @@ mod tests {
         let long = names("a.b.c.d.e.f.g.h.i.test");
         assert_eq!((long.len(), long[1].as_str()), (8, "_dmarc.d.e.f.g.h.i.test."));
         assert_eq!(names("test"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_signatures_or_seals_push_policies_aside() {
+        let deep = |name: usize| format!("a.b.c.d.e.f.g.h.{name}.test");
+        let from: Vec<String> = (0..7).map(|name| format!("x@{}", deep(name))).collect();
+        let mut text = format!("From: {}, y@victim.test\r\n", from.join(", "));
+        for number in 0..10 {
+            let domain = deep(number + 100);
+            text += &format!(
+                "DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s=s; h=from; bh=YQ==; b=YQ==\r\n"
+            );
+        }
+        for number in 1..=50 {
+            text += &format!(
+                "ARC-Seal: i={number}; a=rsa-sha256; cv=none; d=s{number}.test; s=s; b=YQ==\r\n"
+            );
+        }
+        let text = format!("{text}\r\n");
+        let message = AuthenticatedMessage::parse(text.as_bytes()).unwrap();
+        let names = names(&message, &["sender.test"]);
+        assert_eq!((message.dkim_headers.len(), names.len()), (10, NAMES_MAX));
+        for name in ["_dmarc.victim.test.", "_dmarc.a.b.c.d.e.f.g.h.6.test.", "_dmarc.sender.test."]
+        {
+            assert!(names.contains(name), "{name}: {names:?}");
+        }
+        let keys = names.iter().filter(|name| name.starts_with("s._domainkey.a.b.c."));
+        assert_eq!(keys.count(), 10);
     }
 
     #[test]

@@ -187,6 +187,9 @@ fn undecided(auth: &Auth) -> Vec<NotRun> {
     if let Some(dmarc) = auth.dmarc.as_ref().filter(|dmarc| open(dmarc.result)) {
         add("dmarc", &dmarc.why);
     }
+    if auth.authors.len() > keys::AUTHORS_MAX && auth.dmarc.is_some() {
+        add("dmarc", "more author domains than are asked for: it counts as failed");
+    }
     out
 }
 
@@ -274,6 +277,7 @@ impl Check {
             sealer: chain.sets().last().map(|set| clean(&set.seal.header.d)).unwrap_or_default(),
             why: dkim_why(chain.result()),
         });
+        let authors = keys::authors(&message);
         let dmarc = match &spf {
             Some(spf) => {
                 let output = SpfOutput::new(spf.domain.clone()).with_result(spf_result(spf.result));
@@ -289,12 +293,13 @@ impl Check {
                         worst = Some(seen);
                     }
                 }
-                worst
+                let unasked = authors.get(keys::AUTHORS_MAX).map(|one| too_many_authors(one));
+                unasked.or(worst)
             }
             None => None,
         };
         let dkim = outputs.iter().map(dkim).collect();
-        Some(Signed { dkim, arc, dmarc, authors: keys::authors(&message) })
+        Some(Signed { dkim, arc, dmarc, authors })
     }
 }
 
@@ -308,6 +313,17 @@ fn weight(dmarc: &Dmarc) -> u8 {
         (AuthResult::PermError, _) => 2,
         (AuthResult::None | AuthResult::Neutral | AuthResult::SoftFail, _) => 1,
         (AuthResult::Pass, _) => 0,
+    }
+}
+
+/// Nobody writes a mail for more than eight domains, and one of those that were not asked may be the one that does not
+/// want it: it is what RFC 7489 section 6.6.1 allows to be refused.
+fn too_many_authors(domain: &str) -> Dmarc {
+    Dmarc {
+        result: AuthResult::Fail,
+        domain: clean(domain),
+        policy: DmarcPolicy::Reject,
+        why: format!("the From field names more than {} domains", keys::AUTHORS_MAX),
     }
 }
 
