@@ -44,6 +44,13 @@ pub struct ScannerLabel {
     pub scanner: String,
 }
 
+/// Another spam engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EngineLabel {
+    /// Its name.
+    pub engine: String,
+}
+
 /// A reply of a next hop, by class.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ClassLabels {
@@ -90,6 +97,8 @@ pub struct Metrics {
     pub stages: Family<StageLabel, Histogram, fn() -> Histogram>,
     /// 1 if the scanner answers.
     pub scanner_up: Family<ScannerLabel, Level>,
+    /// 1 if the engine answers.
+    pub engine_up: Family<EngineLabel, Level>,
     /// Replies for recipients.
     pub next_hop_replies: Family<ClassLabels, Total>,
     /// Delivered without a virus scan.
@@ -123,6 +132,7 @@ impl Default for Metrics {
             duration: Family::new_with_constructor(seconds),
             stages: Family::new_with_constructor(seconds),
             scanner_up: Family::default(),
+            engine_up: Family::default(),
             next_hop_replies: Family::default(),
             unscanned: Family::default(),
             loops: Family::default(),
@@ -170,6 +180,7 @@ impl Metrics {
             self.stages.clone(),
         );
         r.register("scanner_up", "1 if the scanner answers", self.scanner_up.clone());
+        r.register("engine_up", "1 if the other spam engine answers", self.engine_up.clone());
         r.register(
             "next_hop_replies",
             "Replies for recipients by class",

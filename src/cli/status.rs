@@ -60,6 +60,20 @@ pub fn run(options: &Options) -> Answer {
             "version": status.version, "last_error": status.last_error }),
         );
     }
+    runtime.block_on(site.engines.probe());
+    let mut engines = Vec::new();
+    for status in site.engines.status() {
+        healthy &= !status.holds_mail();
+        let required = if status.required { ", required" } else { "" };
+        let state = status.state.as_str();
+        let _ = write!(out, "engine {}: {} {state}{required}", status.name, status.place);
+        if let Some(error) = &status.last_error {
+            let _ = write!(out, " ({})", super::shown(error));
+        }
+        out.push('\n');
+        engines.push(json!({ "name": status.name, "place": status.place, "state": state,
+            "required": status.required, "last_error": status.last_error }));
+    }
     if config.dns.blocklists.is_empty() {
         out.push_str("off: DNS blocklists (dns.blocklists is empty)\n");
     }
@@ -73,7 +87,7 @@ pub fn run(options: &Options) -> Answer {
     let _ = writeln!(out, "storage: local, quarantine in {}", config.quarantine.store.display());
     if options.json {
         let value = json!({ "healthy": healthy, "mode": mode, "listeners": listeners, "scanners": scanners,
-            "not_built": ["web"],
+            "engines": engines, "not_built": ["web"],
             "quarantine": config.quarantine.store });
         print(&format!("{value}\n"))?;
     } else {

@@ -24,6 +24,9 @@ mod talk;
 #[cfg(test)]
 mod tests;
 
+/// For the answer of one engine to a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The engines of one configuration.
 #[derive(Debug, Default)]
 pub struct Engines {
@@ -41,6 +44,55 @@ struct Known {
 struct Health {
     breaker: Breaker,
     last_answer: Option<SystemTime>,
+    /// What the last question showed; `None`: nobody has asked yet.
+    is_up: Option<bool>,
+    last_error: Option<String>,
+}
+
+/// How an engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub place: String,
+    /// By what the last mail or probe showed.
+    pub state: EngineState,
+    /// Without its answer mail waits.
+    pub required: bool,
+    /// Why it gave no answer, the last time.
+    pub last_error: Option<String>,
+}
+
+/// By what the last mail or probe showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineState {
+    /// It answered.
+    Up,
+    /// It did not.
+    Down,
+    /// It was not asked yet.
+    NotAsked,
+}
+
+impl EngineState {
+    /// For status, JSON and `/readyz`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::NotAsked => "not asked yet",
+        }
+    }
+}
+
+impl EngineStatus {
+    /// Mail has to wait for it.
+    #[must_use]
+    pub fn holds_mail(&self) -> bool {
+        self.required && self.state == EngineState::Down
+    }
 }
 
 /// What the engines said about a mail.
@@ -122,6 +174,25 @@ impl Engines {
         known.health().last_answer
     }
 
+    /// How the engines are, by what the last mails and probes showed.
+    #[must_use]
+    pub fn status(&self) -> Vec<EngineStatus> {
+        self.all.iter().map(|known| known.status()).collect()
+    }
+
+    /// Asks every engine whether it is there; to be called once in a while.
+    pub async fn probe(&self) {
+        let mut tasks = JoinSet::new();
+        for known in &self.all {
+            let known = Arc::clone(known);
+            tasks.spawn(async move {
+                let answer = talk::ping(&known.engine, PROBE_TIMEOUT).await;
+                known.health().note(&answer);
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
     /// Asks every engine, side by side. Cannot fail: who gave no answer is in `not_run` of what is returned.
     pub async fn ask(
         &self,
@@ -153,7 +224,47 @@ impl Engines {
     }
 }
 
+impl Health {
+    /// Keeps what an answer, or none, shows of the engine.
+    fn note<T>(&mut self, answer: &Result<T, Trouble>) {
+        match answer {
+            Ok(_) => {
+                self.last_answer = Some(SystemTime::now());
+                self.is_up = Some(true);
+            }
+            // These say nothing of it.
+            Err(Trouble::Deadline | Trouble::Resting | Trouble::TooLarge(_)) => {}
+            Err(
+                trouble @ (Trouble::Connect(_)
+                | Trouble::Silent(_)
+                | Trouble::Broken(_)
+                | Trouble::Cut
+                | Trouble::TooLong
+                | Trouble::NoAnswer(_)),
+            ) => {
+                self.is_up = Some(false);
+                self.last_error = Some(trouble.to_string());
+            }
+        }
+    }
+}
+
 impl Known {
+    fn status(&self) -> EngineStatus {
+        let health = self.health();
+        EngineStatus {
+            name: self.engine.name.to_string(),
+            place: self.engine.address.to_string(),
+            state: match health.is_up {
+                Some(true) => EngineState::Up,
+                Some(false) => EngineState::Down,
+                None => EngineState::NotAsked,
+            },
+            required: self.engine.required,
+            last_error: health.last_error.clone(),
+        }
+    }
+
     /// Nothing behind this lock is left half-done by a panic.
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,11 +286,9 @@ impl Known {
         }
         let answer = talk::ask(engine, envelope, octets, deadline).await;
         let mut health = self.health();
+        health.note(&answer);
         match &answer {
-            Ok(_) => {
-                health.last_answer = Some(SystemTime::now());
-                health.breaker.answered();
-            }
+            Ok(_) => health.breaker.answered(),
             Err(Trouble::Connect(_) | Trouble::Silent(_)) => {
                 if health.breaker.was_silent(Instant::now().into_std()) {
                     tracing::warn!(engine = &*engine.name, "a spam engine is silent and rests");

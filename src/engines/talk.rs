@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::frame::{HEAD_BYTES_MAX, Head, REPLY_BYTES_MAX};
+use super::symbols::plain;
 use super::{Trouble, reader, rspamd, spamd};
 use crate::config::{Address, Engine, EngineKind};
 use crate::mail::Envelope;
@@ -57,6 +58,28 @@ pub(super) async fn ask(
         Ok(reply) => reader(engine.kind)(&reply?).map_err(Trouble::NoAnswer),
         Err(_) => Err(late()),
     }
+}
+
+/// Asks whether the engine is there.
+pub(super) async fn ping(engine: &Engine, limit: Duration) -> Result<(), Trouble> {
+    let limit = limit.min(engine.timeout);
+    let (request, start, code): (&[u8], _, _) = match engine.kind {
+        EngineKind::Spamd => (b"PING SPAMC/1.5\r\n\r\n", "SPAMD/", "0"),
+        EngineKind::Rspamd => (b"GET /ping HTTP/1.0\r\nHost: localhost\r\n\r\n", "HTTP/1.", "200"),
+    };
+    let ask = async {
+        let stream = connect(&engine.address)
+            .await
+            .map_err(|error| Trouble::Connect(format!("{}: {error}", engine.address)))?;
+        let reply = converse(stream, &[request], engine.kind == EngineKind::Spamd).await?;
+        let first = Head::cut(&reply).first;
+        let second = first.split_ascii_whitespace().nth(1);
+        match first.starts_with(start) && second == Some(code) {
+            true => Ok(()),
+            false => Err(Trouble::NoAnswer(format!("it says \"{}\"", plain(&first)))),
+        }
+    };
+    tokio::time::timeout(limit, ask).await.unwrap_or(Err(Trouble::Silent(limit)))
 }
 
 /// SpamAssassin is told the envelope sender by a field at the top, as a mailbox would have it; to rspamd it is told

@@ -137,6 +137,51 @@ async fn ask(engines: &Engines, mail: &str) -> Report {
     report
 }
 
+#[tokio::test]
+async fn a_probe_tells_who_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let pong = |text: &str| Manner::Says("\r\n\r\n", text.as_bytes().to_vec());
+    let spamd = engine(EngineKind::Spamd, tcp(pong("SPAMD/1.5 0 PONG\r\n")).await);
+    let rspamd = engine(
+        EngineKind::Rspamd,
+        tcp(pong("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npong\r\n")).await,
+    );
+    let refuses = engine(EngineKind::Rspamd, tcp(pong("HTTP/1.1 403 Forbidden\r\n\r\n")).await);
+    let mute = engine(EngineKind::Spamd, tcp(Manner::Mute).await);
+    let gone = Engine {
+        required: true,
+        ..engine(EngineKind::Spamd, Address::Unix(folder.path().join("nobody")))
+    };
+    let all = engines([spamd, rspamd, refuses, mute, gone]);
+    assert!(all.status().iter().all(|one| one.state == EngineState::NotAsked));
+    all.probe().await;
+    let status = all.status();
+    let states: Vec<_> = status.iter().map(|one| one.state.as_str()).collect();
+    assert_eq!(states, ["up", "up", "down", "down", "down"]);
+    let errors: Vec<_> = status.iter().skip(2).filter_map(|one| one.last_error.clone()).collect();
+    assert_eq!(errors[0], "it says \"HTTP/1.1 403 Forbidden\"");
+    assert_eq!(errors[1], "no answer within 500ms");
+    assert!(errors[2].starts_with("cannot connect to unix:"), "{errors:?}");
+    let held: Vec<bool> = status.iter().map(EngineStatus::holds_mail).collect();
+    assert_eq!(held, [false, false, false, false, true]);
+}
+
+#[tokio::test]
+async fn what_a_mail_showed_is_told_of_the_engine() {
+    let all = engines([engine(EngineKind::Spamd, tcp(Manner::ReadsAll(of_spamd())).await)]);
+    ask(&all, "x").await;
+    assert_eq!(all.status()[0].state, EngineState::Up);
+    let all = engines([engine(EngineKind::Spamd, tcp(Manner::Closes).await)]);
+    ask(&all, "x").await;
+    assert_eq!(all.status()[0].state, EngineState::Down);
+    // A mail that is not sent says nothing.
+    let small =
+        Engine { max_size_bytes: 0, ..engine(EngineKind::Spamd, tcp(Manner::Closes).await) };
+    let all = engines([small]);
+    ask(&all, "x").await;
+    assert_eq!(all.status()[0].state, EngineState::NotAsked);
+}
+
 /// The reason why there is no answer.
 async fn why(engine: Engine) -> String {
     let report = ask(&engines([engine]), &"x".repeat(2_000_000)).await;

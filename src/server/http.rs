@@ -43,6 +43,10 @@ fn readiness(server: &Server) -> (StatusCode, String) {
         }
         body.push_str(&format!("scanner {}: {}\n", status.name, status.state.as_str()));
     }
+    for status in site.engines.status() {
+        ready &= !status.holds_mail();
+        body.push_str(&format!("engine {}: {}\n", status.name, status.state.as_str()));
+    }
     for listener in &site.config.listeners {
         let mode = match listener.mode {
             ListenerMode::AfterQueue => "after-queue",

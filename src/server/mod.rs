@@ -18,9 +18,10 @@ use tokio::task::JoinSet;
 
 use crate::config::{Address, Config, Listener};
 use crate::delivery::{Courier, Memory};
+use crate::engines::EngineState;
 use crate::filters::virus::ScannerState;
 use crate::journal::Journal;
-use crate::metrics::{ListenerLabel, Metrics, ScannerLabel};
+use crate::metrics::{EngineLabel, ListenerLabel, Metrics, ScannerLabel};
 use crate::quarantine::Quarantine;
 use crate::site::Site;
 use crate::smtp::Reply;
@@ -240,7 +241,7 @@ impl Server {
             self.courier.pool.tidy().await;
             let site = self.site.load_full();
             if count.is_multiple_of(12) {
-                site.scanners.probe().await;
+                tokio::join!(site.scanners.probe(), site.engines.probe());
             }
             // What was too young to be removed at the start, and what other processes left behind since.
             if count % 720 == 12 {
@@ -257,6 +258,10 @@ impl Server {
                         .get_or_create(&ScannerLabel { scanner: status.name })
                         .set(up);
                 }
+            }
+            for status in site.engines.status() {
+                let up = i64::from(status.state == EngineState::Up);
+                self.metrics.engine_up.get_or_create(&EngineLabel { engine: status.name }).set(up);
             }
             let lost = self.courier.quarantine.history_lost();
             self.metrics.history_lost.set(i64::try_from(lost).unwrap_or(i64::MAX));

@@ -38,6 +38,10 @@ impl FalseEngine {
                 let (says, heard) = (Arc::clone(&says), Arc::clone(&heard));
                 std::thread::spawn(move || {
                     let request = request(&mut stream);
+                    let pong = pong(&request).filter(|_| says.lock().unwrap().is_some());
+                    if let Some(pong) = pong {
+                        return stream.write_all(pong).unwrap_or_default();
+                    }
                     *heard.lock().unwrap() = request;
                     let reply = says.lock().unwrap().clone();
                     match reply {
@@ -55,6 +59,15 @@ impl FalseEngine {
     }
 }
 
+/// The answer to who only asks whether somebody is there.
+fn pong(request: &[u8]) -> Option<&'static [u8]> {
+    match request {
+        [b'P', b'I', b'N', b'G', ..] => Some(b"SPAMD/1.5 0 PONG\r\n"),
+        [b'G', b'E', b'T', ..] => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npong\r\n"),
+        _ => None,
+    }
+}
+
 /// Head and message, by the length that the head tells.
 fn request(stream: &mut std::net::TcpStream) -> Vec<u8> {
     let (mut seen, mut piece) = (Vec::new(), [0; 8192]);
@@ -64,7 +77,8 @@ fn request(stream: &mut std::net::TcpStream) -> Vec<u8> {
         let text = String::from_utf8_lossy(&seen).to_ascii_lowercase();
         let Some((head, _)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let total = head.len() + 4 + length.unwrap().parse::<usize>().unwrap();
+        let length = length.map_or(0, |length| length.parse::<usize>().unwrap());
+        let total = head.len() + 4 + length;
         if seen.len() >= total {
             return seen;
         }
@@ -191,4 +205,58 @@ fn the_mail_waits_for_an_engine_that_is_required() {
     }
     sink.settle();
     assert_eq!(sink.count(), 0);
+}
+
+#[test]
+fn status_readiness_and_metrics_name_the_engines() {
+    let (spamd, rspamd) = (FalseEngine::start(of_spamd("1.0", "")), FalseEngine::start(None));
+    let sink = Sink::start();
+    let tables = |required: bool| {
+        format!(
+            "[engine.spamassassin]\naddress = \"tcp://127.0.0.1:{}\"\n\
+             [engine.rspamd]\naddress = \"http://127.0.0.1:{}\"\ntimeout = \"500ms\"\nrequired = {required}\n",
+            spamd.port, rspamd.port
+        )
+    };
+    let tamis = Setup::to(sink.port).more(&tables(false)).start();
+    let states = |tamis: &Tamis| {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (code, body) = tamis.get("/readyz");
+            if body.contains("engine rspamd: down") && body.contains("engine spamassassin: up") {
+                return code;
+            }
+            assert!(Instant::now() < until, "{body}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    assert_eq!(states(&tamis), 200);
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (_, metrics) = tamis.get("/metrics");
+        let has = |line: &str| metrics.lines().any(|other| other == line);
+        if has("tamis_engine_up{engine=\"spamassassin\"} 1")
+            && has("tamis_engine_up{engine=\"rspamd\"} 0")
+        {
+            break;
+        }
+        assert!(Instant::now() < until, "{metrics}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let output = tamis.run(&["status", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["engines"][0]["state"], "down", "{told}");
+    assert_eq!(told["engines"][0]["last_error"], "no answer within 500ms");
+    assert_eq!(told["engines"][1]["state"], "up", "{told}");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let text = String::from_utf8(tamis.run(&["status"]).stdout).unwrap();
+    assert!(
+        text.contains(&format!("engine spamassassin: tcp://127.0.0.1:{} up\n", spamd.port)),
+        "{text}"
+    );
+
+    // Mail would have to wait.
+    let tamis = Setup::to(sink.port).more(&tables(true)).start();
+    assert_eq!(states(&tamis), 503);
+    assert_eq!(tamis.run(&["status"]).status.code(), Some(1));
 }
