@@ -32,6 +32,7 @@ mod no_file_for_a_passing_mail;
 mod partial;
 mod postfix_after_queue;
 mod postfix_pre_queue;
+mod postfix_relays;
 mod release;
 mod scanner_faults;
 mod sender_lists;
