@@ -251,7 +251,7 @@ fn status_readiness_and_metrics_name_the_engines() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     let text = String::from_utf8(tamis.run(&["status"]).stdout).unwrap();
     assert!(
-        text.contains(&format!("engine spamassassin: tcp://127.0.0.1:{} up\n", spamd.port)),
+        text.contains(&format!("engine spamassassin: 127.0.0.1:{} up\n", spamd.port)),
         "{text}"
     );
 

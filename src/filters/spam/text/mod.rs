@@ -13,6 +13,7 @@ pub(in crate::filters::spam) mod header;
 pub(in crate::filters::spam) mod html;
 pub(in crate::filters::spam) mod parts;
 pub(in crate::filters::spam) mod perl;
+mod rendered;
 mod segments;
 mod selector;
 mod transfer;

@@ -3,12 +3,12 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 
 use super::content_type::{ContentType, disposition_name};
 use super::header::{Header, first_line, starts_field};
-use super::html::{self, Html};
-use super::perl::{self, Text};
+use super::html;
+use super::perl;
+use super::rendered::Rendered;
 use super::{charset, transfer};
 
 /// Nesting of parts that is followed.
@@ -45,39 +45,6 @@ pub(in crate::filters::spam) struct Part {
     pub(in crate::filters::spam) raw: Vec<u8>,
     decoded: OnceCell<Vec<u8>>,
     rendered: OnceCell<Option<Rendered>>,
-}
-
-/// A text part as text.
-#[derive(Debug, Default)]
-pub(in crate::filters::spam) struct Rendered {
-    /// What it says, hidden text of HTML included.
-    pub(in crate::filters::spam) text: Text,
-    /// Without what is hidden; `None`: the same.
-    visible: Option<Text>,
-    /// What is hidden.
-    pub(in crate::filters::spam) invisible: Text,
-    /// Where that stands in the whole, in octets of UTF-8.
-    hidden: Vec<Range<usize>>,
-    /// What its tags tell, if it is HTML that is not empty.
-    pub(in crate::filters::spam) html: Option<Html>,
-}
-
-impl Rendered {
-    /// What a reader sees.
-    pub(in crate::filters::spam) fn visible(&self) -> &Text {
-        self.visible.as_ref().unwrap_or(&self.text)
-    }
-
-    /// What a reader sees, before and behind a place in the whole text, which is given in octets of UTF-8.
-    pub(in crate::filters::spam) fn visible_around(&self, place: usize) -> (&str, &str) {
-        let before = self
-            .hidden
-            .iter()
-            .map(|range| range.end.min(place).saturating_sub(range.start.min(place)));
-        let visible = self.visible().text.as_str();
-        let place = place.saturating_sub(before.sum());
-        visible.split_at_checked(place).unwrap_or((visible, ""))
-    }
 }
 
 impl Part {
