@@ -35,13 +35,12 @@ pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], bo
     }
 }
 
-/// Words of `tflags`, those among them that mean nothing here (`publish`, `noawl`, …) and in SpamAssassin something.
-const FLAGS: [&str; 21] = [
+/// Words of `tflags`; some of them are for who makes rule files, or for what is not here (`publish`, `noawl`).
+const FLAGS: [&str; 18] = [
     "a",
     "autolearn_body",
     "autolearn_force",
     "autolearn_header",
-    "concat",
     "domains_only",
     "ips_only",
     "learn",
@@ -50,13 +49,11 @@ const FLAGS: [&str; 21] = [
     "nice",
     "noautolearn",
     "noawl",
-    "nolog",
     "nopublish",
     "nosubject",
     "notrim",
     "ns",
     "publish",
-    "range",
     "userconf",
 ];
 
@@ -279,12 +276,18 @@ fn flags(line: &Line<'_>, name: &str, rest: &[u8], book: &mut Book) -> Vec<Strin
         let text = String::from_utf8_lossy(word).into_owned();
         let known = match text.split_once('=') {
             Some(("maxhits", value)) => value.parse::<u32>().is_ok(),
-            Some((key, _)) => key == "range",
+            Some(_) => false,
             None => FLAGS.contains(&&*text),
         };
         if !known {
-            let what = format!("{name}: `{text}` is no flag, and does nothing");
             let hint = format!("flags are {} and maxhits=NUMBER", FLAGS.join(", "));
+            let built = !matches!(text.split('=').next(), Some("concat" | "nolog" | "range"));
+            let why = if built {
+                "is no flag, and does nothing"
+            } else {
+                "is not built, and does nothing"
+            };
+            let what = format!("{name}: `{text}` {why}");
             book.warning(&line.source, line.column(word), what, &hint);
         }
         flags.push(text);

@@ -185,7 +185,7 @@ fn words_of_tflags_that_mean_nothing_are_told_with_their_place() {
     );
     assert_eq!(engine.rule_count(), 2);
     let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
     assert!(
         told[0].starts_with(
             "t/x.cf:4:11: warning: B: `mutliple` is no flag, and does nothing; flags are a, "
@@ -193,4 +193,5 @@ fn words_of_tflags_that_mean_nothing_are_told_with_their_place() {
         "{told:?}"
     );
     assert!(told[1].starts_with("t/x.cf:4:20: warning: B: `maxhits=x` is no flag"), "{told:?}");
+    assert!(told[2].starts_with("t/x.cf:4:30: warning: B: `range=1-2` is not built"), "{told:?}");
 }
