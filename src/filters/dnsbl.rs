@@ -1,4 +1,7 @@
 //! The site's own DNS lists (`[dns] blocklists`): which questions a mail needs, and what the replies are worth.
+//!
+//! Hosts of links are those of the decoded message, documents and every reading of it included. Rules ask about other
+//! hosts (`spam::view::View::hosts`): those that SpamAssassin sees, without what `uridnsbl_skip_domain` names.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,6 +11,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::dns::{Answers, ListKind, Mask, Question, RecordKind, Wanted, entries, reversed};
 use super::{Mail, RuleHit, Score, Source};
+use crate::mail::Link;
 
 /// Names of one mail that are put to one list.
 const NAMES_MAX: usize = 20;
@@ -216,10 +220,14 @@ pub(super) fn sender_domains(mail: &Mail<'_>) -> BTreeSet<String> {
     senders.iter().filter_map(|address| in_ascii(address.rsplit_once('@')?.1)).collect()
 }
 
-/// The hosts of links, in lower case, in ASCII.
-pub(super) fn link_hosts(mail: &Mail<'_>) -> BTreeSet<String> {
-    let hosts = mail.message.links.iter().filter_map(|link| host(&link.url));
-    hosts.take(500).collect()
+/// The hosts of links, in lower case, in ASCII, each once; those first that a reader is shown something to press for,
+/// so that what nobody sees does not use the questions up.
+fn link_hosts(mail: &Mail<'_>) -> Vec<String> {
+    let shown = |link: &&Link| link.text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    let (shown, others): (Vec<&Link>, Vec<&Link>) = mail.message.links.iter().partition(shown);
+    let hosts = shown.into_iter().chain(others).filter_map(|link| host(&link.url));
+    let mut seen = BTreeSet::new();
+    hosts.filter(|host| seen.insert(host.clone())).take(NAMES_MAX).collect()
 }
 
 fn host(url: &str) -> Option<String> {
@@ -233,9 +241,8 @@ fn host(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filters::Known;
     use crate::filters::dns::{Answer, Record};
-    use crate::mail::{Envelope, Link, Message};
+    use crate::mail::{Envelope, Message};
 
     fn list(subject: Subject, replies: &[(Option<&str>, i32)]) -> Blocklist {
         let reply = |(mask, score): &(Option<&str>, i32)| {
@@ -268,13 +275,7 @@ mod tests {
         let mut envelope = Envelope::default();
         envelope.client.address = Some(client.parse().unwrap());
         envelope.sender.address = "Bounce@Envelope.test".into();
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         let lists = Blocklists(vec![list]);
         let names: Vec<String> =
             lists.questions(&mail).into_iter().map(|wanted| wanted.question.name).collect();
@@ -302,6 +303,21 @@ mod tests {
         check(list(Subject::Client, &[(None, 1)]), "10.1.1.1", &[], &[], &[]);
         let refused = listed("127.255.255.254");
         check(list(Subject::Client, &[(None, 1)]), "192.0.2.7", names, &refused, &[]);
+    }
+
+    #[test]
+    fn links_that_are_shown_are_asked_about_first() {
+        let link = |host: &str, text: Option<&str>| Link {
+            url: format!("http://{host}/"),
+            part: "1".into(),
+            text: text.map(str::to_owned),
+        };
+        let mut links: Vec<Link> =
+            (0..50).map(|n| link(&format!("a{n}.test"), Some(" "))).collect();
+        links.extend([link("z.test", Some("press")), link("z.test", None)]);
+        let (envelope, message) = (Envelope::default(), Message { links, ..Message::default() });
+        let hosts = link_hosts(&Mail::alone(&envelope, &message));
+        assert_eq!((hosts.len(), hosts[0].as_str(), hosts[1].as_str()), (20, "z.test", "a0.test"));
     }
 
     #[test]
