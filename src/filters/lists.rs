@@ -307,13 +307,7 @@ mod tests {
         to.path.address = recipient.to_owned();
         envelope.recipients.push(to);
         let message = Message::default();
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: crate::filters::Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         lists.find(&mail).into_iter().map(|hit| (hit.deny, hit.pattern.to_string())).collect()
     }
 

@@ -188,6 +188,15 @@ pub struct Mail<'a> {
     pub known: &'a Known,
 }
 
+#[cfg(test)]
+impl<'a> Mail<'a> {
+    /// A mail of which nothing is known but itself, come at the beginning of time.
+    pub(crate) const fn alone(envelope: &'a Envelope, message: &'a Message) -> Self {
+        let received = jiff::Timestamp::UNIX_EPOCH;
+        Self { envelope, message, internal: false, received, known: Known::NOTHING }
+    }
+}
+
 impl Mail<'_> {
     /// The original client's address.
     #[must_use]

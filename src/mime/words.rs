@@ -1,4 +1,6 @@
-//! Encoded words in header fields (RFC 2047).
+//! Encoded words in header fields (RFC 2047), as kindly read as any mail program does.
+//!
+//! Spam rules were tuned to what SpamAssassin leaves undecoded, and see the text of `filters::spam::text::words`.
 
 use std::borrow::Cow;
 

@@ -50,16 +50,7 @@ fn load(texts: &[&str]) -> Attachments {
 fn hits(attachments: &Attachments, set: &str, parts: Vec<Part>) -> Vec<BannedHit> {
     let message = Message { parts, ..Message::default() };
     let envelope = Envelope::default();
-    attachments.inspect(
-        &Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: crate::filters::Known::NOTHING,
-        },
-        &[set.into()],
-    )
+    attachments.inspect(&Mail::alone(&envelope, &message), &[set.into()])
 }
 
 /// The rule of the default set that a leaf of that name and type hits.

@@ -290,13 +290,7 @@ fn a_hit_knows_where_its_line_stands() {
     let checks = load("/./ IGNORE", None, None, "/./ STRIP");
     let message = nested_mail();
     let envelope = Envelope::default();
-    for hit in checks.inspect(&Mail {
-        envelope: &envelope,
-        message: &message,
-        internal: false,
-        received: jiff::Timestamp::UNIX_EPOCH,
-        known: Known::NOTHING,
-    }) {
+    for hit in checks.inspect(&Mail::alone(&envelope, &message)) {
         let octets = &message.raw[hit.range.unwrap()];
         assert_eq!(octets, format!("{}\r\n", hit.text).as_bytes());
     }

@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::filters::spam::{Engine, Outcome};
-    use crate::filters::{Known, Mail, RuleFile};
+    use crate::filters::{Mail, RuleFile};
     use crate::mail::Envelope;
 
     const RULES: &[u8] = b"body B_PAY /wire the money/\nuri U_EVIL /evil\\.example/\nrawbody R_PAY /wire the money/\n\
@@ -75,13 +75,8 @@ mod tests {
         assert_eq!(mistakes, []);
         let limits = crate::mime::Limits::default();
         let message = crate::mime::decode(text.replace('\n', "\r\n").into(), &limits);
-        let mail = Mail {
-            envelope: &Envelope::default(),
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let envelope = Envelope::default();
+        let mail = Mail::alone(&envelope, &message);
         engine.inspect(&mail, None)
     }
 

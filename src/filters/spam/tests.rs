@@ -285,13 +285,7 @@ fn what_was_not_asked_in_time_is_told() {
     let engine = shipped_engine();
     let mail = message("Subject: a\n", "a", &[]);
     let envelope = Envelope::default();
-    let mail = Mail {
-        envelope: &envelope,
-        message: &mail,
-        internal: false,
-        received: jiff::Timestamp::UNIX_EPOCH,
-        known: Known::NOTHING,
-    };
+    let mail = Mail::alone(&envelope, &mail);
     let late = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
     let outcome = engine.inspect(&mail, Some(late));
     assert_eq!(outcome.hits, []);
@@ -366,11 +360,8 @@ fn points_for_learned_mail_count_once_enough_was_learned() {
         let totals = totals.map(|(spam, ham)| bayes::Totals { spam, ham }).map_err(str::to_owned);
         let learned = crate::filters::Learned { tokens: Arc::new(Store(totals)), user: None };
         let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
             known: &Known { learned: Some(learned), ..Known::default() },
+            ..Mail::alone(&envelope, &message)
         };
         let outcome = engine.inspect(&mail, None);
         let not_run: Vec<String> = outcome.not_run.into_iter().map(|one| one.check).collect();

@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::filters::spam::Engine;
-    use crate::filters::{Known, Mail, RuleFile};
+    use crate::filters::{Mail, RuleFile};
     use crate::mail::Envelope;
 
     fn inputs(raw: &str, sender: &str) -> Inputs {
@@ -88,13 +88,7 @@ mod tests {
         let message = crate::mime::decode(raw, &crate::mime::Limits::default());
         let mut envelope = Envelope::default();
         envelope.sender.address = sender.into();
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         Inputs::of(&View::new(&engine, &mail))
     }
 

@@ -254,13 +254,8 @@ mod tests {
             let dkim = vec![Dkim { result, domain: domain.into(), ..Dkim::default() }];
             let auth = Some(std::sync::Arc::new(Auth { dkim, ..Auth::default() }));
             let known = Known { auth, ..Known::default() };
-            let mail = Mail {
-                envelope: &crate::mail::Envelope::default(),
-                message: &message,
-                internal: false,
-                received: jiff::Timestamp::UNIX_EPOCH,
-                known: &known,
-            };
+            let envelope = crate::mail::Envelope::default();
+            let mail = Mail { known: &known, ..Mail::alone(&envelope, &message) };
             assert_eq!(engine.inspect(&mail, None).hits.len(), hits, "{domain} {result}");
         }
     }

@@ -405,10 +405,10 @@ pub(super) mod tests {
 
     use bytes::Bytes;
 
+    use crate::filters::Mail;
     use crate::filters::spam::Engine;
     use crate::filters::spam::evals::Answer;
     use crate::filters::spam::view::View;
-    use crate::filters::{Known, Mail};
     use crate::mail::{Envelope, Message};
 
     /// True if that call hits a message.
@@ -417,13 +417,7 @@ pub(super) mod tests {
         let raw = Bytes::copy_from_slice(message.as_bytes());
         let message = Message { raw, ..Message::default() };
         let envelope = Envelope::default();
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         let call = crate::filters::spam::evals::call(call).unwrap();
         call.ask(&View::new(&engine, &mail)) != Answer::No
     }

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::{Segments, Selector};
+use crate::filters::Mail;
 use crate::filters::spam::Engine;
 use crate::filters::spam::view::View;
-use crate::filters::{Known, Mail};
 use crate::mail::{Envelope, Message};
 
 /// A line of such a file, its octets one character each.
@@ -84,13 +84,7 @@ fn texts_are_those_that_spamassassin_makes() {
         let Ok(raw) = std::fs::read(file) else { continue };
         let message = Message { raw: Bytes::from(raw), ..Message::default() };
         let envelope = Envelope::default();
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         let view = View::new(&engine, &mail);
         let mut check = |what: &str, ours: Vec<Vec<u8>>, theirs: Vec<Vec<u8>>| {
             let count = counts.entry(what.to_owned()).or_default();
@@ -171,13 +165,7 @@ fn functions_hit_where_those_of_spamassassin_hit() {
         let Ok(raw) = std::fs::read(file) else { continue };
         let message = Message { raw: Bytes::from(raw), ..Message::default() };
         let envelope = Envelope::default();
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         let view = View::new(&engine, &mail);
         let hits = line["hits"].as_array().into_iter().chain(line["sub"].as_array()).flatten();
         let hits: Vec<&str> = hits.filter_map(|hit| hit.as_str()?.split('(').next()).collect();

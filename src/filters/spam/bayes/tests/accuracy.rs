@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Memory;
+use crate::filters::Mail;
 use crate::filters::spam::Engine;
 use crate::filters::spam::bayes::*;
-use crate::filters::{Known, Mail};
 use crate::mail::Envelope;
 
 /// Ten times: learns one half of the mails below `MAILS_HAM` and `MAILS_SPAM`, chosen at random but always the same, and
@@ -65,13 +65,7 @@ fn mails(folder: &Path) -> Vec<(String, Words)> {
     let read = |path: &PathBuf| {
         let body = crate::smtp::body::from_file(&std::fs::read(path).ok()?);
         let message = crate::mime::decode(body.octets, &crate::mime::Limits::default());
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: Known::NOTHING,
-        };
+        let mail = Mail::alone(&envelope, &message);
         Some((path.display().to_string(), engine.words(&mail)))
     };
     files.iter().filter(|path| path.is_file()).filter_map(read).collect()

@@ -183,13 +183,7 @@ fn asked(rules: &str, header: &str) -> Vec<String> {
     let message = crate::mime::decode(raw, &crate::mime::Limits::default());
     let mut envelope = Envelope::default();
     envelope.client.address = Some("192.0.2.7".parse().unwrap());
-    let mail = Mail {
-        envelope: &envelope,
-        message: &message,
-        internal: false,
-        received: jiff::Timestamp::UNIX_EPOCH,
-        known: Known::NOTHING,
-    };
+    let mail = Mail::alone(&envelope, &message);
     let view = View::new(&engine, &mail);
     let asked = questions(&view, &Answers::default()).into_iter();
     let mut names: Vec<String> = asked.map(|one| one.question.name).collect();

@@ -411,13 +411,7 @@ mod tests {
         };
         let auth = auth.map(|auth| std::sync::Arc::new(made(auth)));
         let known = Known { auth, ..Known::default() };
-        let mail = Mail {
-            envelope: &envelope,
-            message: &message,
-            internal: false,
-            received: jiff::Timestamp::UNIX_EPOCH,
-            known: &known,
-        };
+        let mail = Mail { known: &known, ..Mail::alone(&envelope, &message) };
         let outcome = engine.inspect(&mail, None);
         (outcome.hits.len(), outcome.not_run.len())
     }

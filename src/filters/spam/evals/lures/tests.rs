@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::filters::spam::Engine;
-use crate::filters::{Known, Mail, RuleFile};
+use crate::filters::{Mail, RuleFile};
 use crate::mail::Envelope;
 use crate::mime::{Limits, decode};
 
@@ -16,13 +16,7 @@ fn hits(raw: &str, calls: &[&str]) -> Vec<String> {
     assert_eq!(mistakes, []);
     let message = decode(raw.replace('\n', "\r\n").into_bytes().into(), &Limits::default());
     let envelope = Envelope::default();
-    let mail = Mail {
-        envelope: &envelope,
-        message: &message,
-        internal: false,
-        received: jiff::Timestamp::UNIX_EPOCH,
-        known: Known::NOTHING,
-    };
+    let mail = Mail::alone(&envelope, &message);
     let outcome = engine.inspect(&mail, None);
     let name = |hit: &crate::filters::RuleHit| hit.name.get(1..).unwrap().parse::<usize>().unwrap();
     outcome.hits.iter().map(|hit| calls[name(hit)].to_owned()).collect()
