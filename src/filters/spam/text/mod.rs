@@ -6,8 +6,6 @@
 mod address;
 mod body;
 mod charset;
-#[cfg(test)]
-pub(in crate::filters::spam) mod compare;
 pub(in crate::filters::spam) mod content_type;
 pub(in crate::filters::spam) mod header;
 pub(in crate::filters::spam) mod html;
