@@ -347,6 +347,7 @@ fn spam(site: &Site, job: &Job, mail: &Mail<'_>, report: &mut Report) {
         let points: Score = listed.iter().map(|hit| hit.score).sum();
         report.score = Some(spam.score + points);
         report.rules.extend(listed);
+        report.not_run.extend(site.config.dns.blocklists.left_out(mail));
     }
     report.learning = spam.learning;
     report.not_run.extend(spam.not_run);

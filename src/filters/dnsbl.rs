@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sha1::{Digest as _, Sha1};
 
 use super::dns::{Answers, ListKind, Mask, Question, RecordKind, Wanted, entries, reversed};
-use super::{Mail, RuleHit, Score, Source};
+use super::{Mail, NotRun, RuleHit, Score, Source, Weight};
 use crate::mail::Link;
 
 /// Names of one mail that are put to one list.
@@ -117,6 +117,17 @@ impl Blocklists {
         self.0.iter().flat_map(of).collect()
     }
 
+    /// Says that a mail has more links than are asked about.
+    #[must_use]
+    pub fn left_out(&self, mail: &Mail<'_>) -> Option<NotRun> {
+        let asks = self.0.iter().any(|list| list.subject == Subject::LinkDomain);
+        (asks && link_hosts(mail).len() > NAMES_MAX).then(|| NotRun {
+            check: "dnsbl".to_owned(),
+            why: format!("links lead to more than {NAMES_MAX} hosts"),
+            weight: Weight::Wanted,
+        })
+    }
+
     /// The lists that hold something of the mail. A list counts once for each kind of reply, however many names it holds.
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, answers: &Answers) -> Vec<RuleHit> {
@@ -221,13 +232,13 @@ pub(super) fn sender_domains(mail: &Mail<'_>) -> BTreeSet<String> {
 }
 
 /// The hosts of links, in lower case, in ASCII, each once; those first that a reader is shown something to press for,
-/// so that what nobody sees does not use the questions up.
+/// so that what nobody sees does not use the questions up. One more than is asked about.
 fn link_hosts(mail: &Mail<'_>) -> Vec<String> {
     let shown = |link: &&Link| link.text.as_ref().is_some_and(|text| !text.trim().is_empty());
     let (shown, others): (Vec<&Link>, Vec<&Link>) = mail.message.links.iter().partition(shown);
     let hosts = shown.into_iter().chain(others).filter_map(|link| host(&link.url));
     let mut seen = BTreeSet::new();
-    hosts.filter(|host| seen.insert(host.clone())).take(NAMES_MAX).collect()
+    hosts.filter(|host| seen.insert(host.clone())).take(NAMES_MAX + 1).collect()
 }
 
 fn host(url: &str) -> Option<String> {
@@ -317,7 +328,13 @@ mod tests {
         links.extend([link("z.test", Some("press")), link("z.test", None)]);
         let (envelope, message) = (Envelope::default(), Message { links, ..Message::default() });
         let hosts = link_hosts(&Mail::alone(&envelope, &message));
-        assert_eq!((hosts.len(), hosts[0].as_str(), hosts[1].as_str()), (20, "z.test", "a0.test"));
+        assert_eq!((hosts.len(), hosts[0].as_str(), hosts[1].as_str()), (21, "z.test", "a0.test"));
+        let mail = Mail::alone(&envelope, &message);
+        let told = |subject| Blocklists(vec![list(subject, &[(None, 1)])]).left_out(&mail);
+        assert!(told(Subject::LinkDomain).unwrap().why.ends_with("more than 20 hosts"));
+        assert_eq!(told(Subject::Client), None);
+        let questions = list(Subject::LinkDomain, &[(None, 1)]).questions(&mail);
+        assert_eq!(questions.len(), 20);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::filters::{NotRun, Weight};
 
+use super::evals::dns::leaves_hosts_out;
 use super::text::{Cut, LeftOut, Target, not_in_full};
 use super::view::View;
 
@@ -31,6 +32,9 @@ pub(super) fn of(view: &View<'_>) -> Vec<NotRun> {
     }
     if let Some(count) = made.links.map(|links| links.left_out).filter(|count| *count > 0) {
         tell("links", format!("{count} links more than rules look at"));
+    }
+    if leaves_hosts_out(view) {
+        tell("hosts", "links lead to more hosts than lists are asked about".to_owned());
     }
     let octets = not_in_full(view.octets());
     if octets > 0 && view.engine.texts.iter().any(|text| text.target == Target::Full) {

@@ -8,6 +8,7 @@ use super::*;
 use crate::filters::{Known, Severity, Weight};
 use crate::mail::{Envelope, HeaderField, Link, Message, Part, PartKind};
 
+mod compare;
 mod language;
 
 /// A message of one text part, made by hand: the decoder is not what is tried here.

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::{Segments, Selector};
 use crate::filters::Mail;
 use crate::filters::spam::Engine;
+use crate::filters::spam::text::{Segments, Selector};
 use crate::filters::spam::view::View;
 use crate::mail::{Envelope, Message};
 
 /// A line of such a file, its octets one character each.
-pub(in crate::filters::spam) fn lines() -> Vec<serde_json::Value> {
+fn lines() -> Vec<serde_json::Value> {
     let folder = std::env::var("TAMIS_SA_TEXTS").expect("TAMIS_SA_TEXTS names a folder");
     let every: usize = std::env::var("TAMIS_SA_EVERY").map_or(1, |text| text.parse().unwrap());
     let mut files: Vec<PathBuf> =

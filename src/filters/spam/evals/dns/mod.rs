@@ -55,6 +55,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("check_askdns", asked),
 ];
 
+/// True if lists were asked about links, and these lead to more hosts than that.
+pub(in crate::filters::spam) fn leaves_hosts_out(view: &View<'_>) -> bool {
+    let asked = view.cells.linked_hosts.get().map_or(0, Vec::len);
+    asked > 0 && view.hosts(asked + 1).len() > asked
+}
+
 /// What rule files say about lists.
 #[derive(Debug, Default)]
 pub(in crate::filters::spam) struct DnsRules {

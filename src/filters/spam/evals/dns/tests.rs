@@ -245,6 +245,27 @@ fn links_are_asked_as_the_flags_of_their_rule_say() {
 }
 
 #[test]
+fn more_hosts_than_are_asked_about_are_told() {
+    let rules = "urirhssub A bl.test. A 2\nbody A eval:check_uridnsbl('A')\ntflags A net\n";
+    let told = |rules: &str, count: usize| {
+        let rules = format!("util_rb_tld test\n{rules}");
+        let file = RuleFile::built_in("t.cf", rules.as_bytes());
+        let (engine, _) = Engine::load(&[file], &BTreeMap::new());
+        let links: String = (0..count).map(|n| format!("http://h{n}.test/\n")).collect();
+        let text = format!("Subject: x\n\n{links}");
+        let message = crate::mime::decode(text.into(), &crate::mime::Limits::default());
+        let envelope = Envelope::default();
+        let mail = Mail::alone(&envelope, &message);
+        let view = View::new(&engine, &mail);
+        assert!(!leaves_hosts_out(&view), "nobody has asked yet");
+        let _ = questions(&view, &Answers::default());
+        leaves_hosts_out(&view)
+    };
+    assert!(!told(rules, 20) && told(rules, 21));
+    assert!(told(&format!("uridnsbl_max_domains 2\n{rules}"), 3));
+}
+
+#[test]
 fn digests_are_of_addresses_that_are_not_spared() {
     let header = "From: a+tag@a.test\nReply-To: b@b.test\nSubject: x\n\nwrite to c@c.test\n";
     let rule = "uridnsbl_skip_domain b.test\nheader A eval:check_hashbl_emails('ebl.test')\n";
