@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Answer, Failure, Options, exit, load, print, runtime};
 use crate::config::{Address, Mode};
+use crate::engines::EngineStatus;
 use crate::filters::virus::ScannerState;
 use crate::smtp::stream::Stream;
 
@@ -61,19 +62,9 @@ pub fn run(options: &Options) -> Answer {
         );
     }
     runtime.block_on(site.engines.probe());
-    let mut engines = Vec::new();
-    for status in site.engines.status() {
-        healthy &= !status.holds_mail();
-        let required = if status.required { ", required" } else { "" };
-        let state = status.state.as_str();
-        let _ = write!(out, "engine {}: {} {state}{required}", status.name, status.place);
-        if let Some(error) = &status.last_error {
-            let _ = write!(out, " ({})", super::shown(error));
-        }
-        out.push('\n');
-        engines.push(json!({ "name": status.name, "place": status.place, "state": state,
-            "required": status.required, "last_error": status.last_error }));
-    }
+    let engines = site.engines.status();
+    healthy &= !engines.iter().any(EngineStatus::holds_mail);
+    out.push_str(&engines.iter().map(engine_line).collect::<String>());
     if config.dns.blocklists.is_empty() {
         out.push_str("off: DNS blocklists (dns.blocklists is empty)\n");
     }
@@ -87,13 +78,25 @@ pub fn run(options: &Options) -> Answer {
     let _ = writeln!(out, "storage: local, quarantine in {}", config.quarantine.store.display());
     if options.json {
         let value = json!({ "healthy": healthy, "mode": mode, "listeners": listeners, "scanners": scanners,
-            "engines": engines, "not_built": ["web"],
+            "engines": engines.iter().map(engine).collect::<Vec<_>>(), "not_built": ["web"],
             "quarantine": config.quarantine.store });
         print(&format!("{value}\n"))?;
     } else {
         print(&out)?;
     }
     if healthy { Ok(()) } else { Err(Failure::new(exit::NEGATIVE, "")) }
+}
+
+fn engine_line(status: &EngineStatus) -> String {
+    let required = if status.required { ", required" } else { "" };
+    let error = status.last_error.as_deref().map(|error| format!(" ({})", super::shown(error)));
+    let (name, place, state) = (&status.name, &status.place, status.state.as_str());
+    format!("engine {name}: {place} {state}{required}{}\n", error.unwrap_or_default())
+}
+
+fn engine(status: &EngineStatus) -> Value {
+    json!({ "name": status.name, "place": status.place, "state": status.state.as_str(),
+        "required": status.required, "last_error": status.last_error })
 }
 
 async fn answers(address: &Address) -> bool {
