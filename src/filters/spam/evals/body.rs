@@ -24,7 +24,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// How the alternatives of a mail differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Difference {
+pub(super) struct Difference {
     /// The largest share of words of the HTML that the text has not, in percent.
     percent: f64,
     /// Different words of the HTML and of the text, of the last alternative with HTML.
@@ -33,6 +33,10 @@ struct Difference {
 }
 
 impl Difference {
+    fn of(view: &View<'_>) -> Self {
+        *view.cells.difference.get_or_init(|| Self::read(view.parts()))
+    }
+
     fn read(parts: &Parts) -> Self {
         let mut all = Self::default();
         if is_invitation(parts) {
@@ -45,10 +49,9 @@ impl Difference {
             }
             all.html = number(html.len());
             all.text = number(text.len());
-            let has = |(word, count): &(&String, &u32)| {
-                text.get(*word).is_none_or(|there| there < *count)
-            };
-            let left = number(html.iter().filter(has).count());
+            let lacks =
+                |(word, count): &(&&str, &u32)| text.get(**word).is_none_or(|there| there < *count);
+            let left = number(html.iter().filter(lacks).count());
             all.percent = all.percent.max(left / all.html * 100.0);
         }
         all
@@ -73,10 +76,10 @@ fn is_kind(kind: &str, wanted: &str) -> bool {
         .is_some_and(|next| !next.is_some_and(|next| next.is_ascii_alphanumeric() || next == b'_'))
 }
 
-type Words = HashMap<String, u32>;
+type Words<'p> = HashMap<&'p str, u32>;
 
 /// Words of the HTML and of the plain text below a part, with how often each stands there.
-fn words_below(parts: &Parts, part: &Part) -> (Words, Words) {
+fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> (Words<'p>, Words<'p>) {
     let (mut html, mut text) = (Words::new(), Words::new());
     let mut waiting: Vec<&Part> = vec![part];
     while let Some(part) = waiting.pop() {
@@ -99,13 +102,13 @@ fn words_below(parts: &Parts, part: &Part) -> (Words, Words) {
         };
         for word in shown.text.split(|letter| shown.is_space(letter)) {
             if word.contains(letter) {
-                *words.entry(word.to_owned()).or_default() += 1;
+                *words.entry(word).or_default() += 1;
             }
         }
         // An image alone is a word that no text has.
         let images = rendered.html.as_ref().is_some_and(|html| html.inside.contains_key("img"));
         if page && html.is_empty() && images {
-            html.insert("\n".to_owned(), 1);
+            html.insert("\n", 1);
         }
     }
     (html, text)
@@ -123,7 +126,7 @@ fn alternative_difference(arguments: &Arguments) -> Result<Call, String> {
     let above = wanted(arguments, 0)?;
     let most = arguments.wanted_number(1)?;
     Ok(Call::new(move |view| {
-        let percent = Difference::read(view.parts()).percent;
+        let percent = Difference::of(view).percent;
         (above == 0.0 || percent > above) && most.is_none_or(|most| percent <= most)
     }))
 }
@@ -131,7 +134,7 @@ fn alternative_difference(arguments: &Arguments) -> Result<Call, String> {
 fn alternative_count(arguments: &Arguments) -> Result<Call, String> {
     let (ratio, words) = (wanted(arguments, 0)?, wanted(arguments, 1)?);
     Ok(Call::new(move |view| {
-        let all = Difference::read(view.parts());
+        let all = Difference::of(view);
         all.html > words.max(0.0) && all.text / all.html > ratio
     }))
 }

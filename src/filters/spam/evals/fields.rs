@@ -7,10 +7,11 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::filters::spam::text::Selector;
 use crate::filters::spam::view::View;
 
+use super::body::Difference;
 use super::date::Times;
 use super::forged::Hotmail;
 
-/// What several functions ask of the header of one mail, made once.
+/// What several functions ask of one mail, made once.
 #[derive(Default)]
 pub(in crate::filters::spam) struct Cells {
     pub(super) times: OnceCell<Times>,
@@ -18,6 +19,7 @@ pub(in crate::filters::spam) struct Cells {
     pub(super) senders: OnceCell<Vec<Vec<u8>>>,
     /// Hosts of links that lists are asked about, with their registered domains.
     pub(super) linked_hosts: OnceCell<Vec<(String, String)>>,
+    pub(super) difference: OnceCell<Difference>,
 }
 
 /// The text that a rule `header X NAME =~` sees; `None` if there is no such field.

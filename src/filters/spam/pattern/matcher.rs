@@ -26,6 +26,8 @@ pub(in crate::filters::spam) struct Pattern {
     /// The shortest match.
     min: usize,
     window: Option<Window>,
+    /// What must fit besides, somewhere in the same piece.
+    needed: Option<Window>,
 }
 
 /// What is known of the start of a match.
@@ -39,12 +41,15 @@ struct Start {
     run: Option<OctetSet>,
     /// For each octet, a bit for each of the first places where it may stand.
     heads: Box<[u8; 256]>,
+    /// What may stand before the first one.
+    before: OctetSet,
 }
 
 impl Start {
     fn of(program: &Program) -> Self {
         let mut heads = Box::new([0_u8; 256]);
-        for (depth, set) in window::sets(program, 0).iter().enumerate().take(DEPTH) {
+        let row = window::row(program, 0);
+        for (depth, set) in row.sets.iter().enumerate() {
             for octet in set.iter() {
                 if let Some(bits) = heads.get_mut(usize::from(octet)) {
                     *bits |= 1 << depth;
@@ -62,15 +67,49 @@ impl Start {
         };
         let text = program.step(0) == Step::Assert(Assertion::TextStart);
         let line = program.step(0) == Step::Assert(Assertion::LineStart);
-        Self { text, line, run, heads }
+        Self { text, line, run, heads, before: row.before }
     }
 
+    /// Octets with which no match begins.
     #[inline]
-    fn fits(&self, near: &[u8]) -> bool {
-        near.iter().take(DEPTH).enumerate().all(|(depth, octet)| {
-            self.heads.get(usize::from(*octet)).is_some_and(|bits| bits >> depth & 1 == 1)
-        })
+    fn skip(&self, text: &[u8], at: usize) -> usize {
+        let near = text.get(at..).unwrap_or_default();
+        let begins =
+            |octet: &u8| self.heads.get(usize::from(*octet)).is_some_and(|bits| bits & 1 == 1);
+        near.iter().position(begins).unwrap_or(near.len())
     }
+
+    /// Whether a match may begin there.
+    #[inline]
+    fn fits(&self, text: &[u8], at: usize) -> bool {
+        let near = text.get(at..).unwrap_or_default();
+        let head = |octet: &u8| self.heads.get(usize::from(*octet)).copied().unwrap_or(0);
+        near.first().is_none_or(|octet| head(octet) & 1 == 1)
+            && self.before.has(before(text, at))
+            && near
+                .iter()
+                .take(DEPTH)
+                .enumerate()
+                .all(|(depth, octet)| head(octet) >> depth & 1 == 1)
+    }
+}
+
+/// Keeps the places of a text that lie in a piece with one of the others. Both are in rising order.
+fn keep_beside(places: &mut Vec<u32>, others: &[u32], text: &Segments) {
+    let (mut next, mut index, mut other) = (others.iter(), 0, None);
+    places.retain(|place| {
+        index = text.at(*place as usize, index);
+        while other.is_none_or(|other| other < index) {
+            let Some(place) = next.next() else { return false };
+            other = Some(text.at(*place as usize, other.unwrap_or(0)));
+        }
+        other == Some(index)
+    });
+}
+
+/// The octet before that place; the start of the text counts as a line feed.
+fn before(text: &[u8], at: usize) -> u8 {
+    at.checked_sub(1).and_then(|before| text.get(before)).copied().unwrap_or(b'\n')
 }
 
 impl Pattern {
@@ -82,8 +121,9 @@ impl Pattern {
         let parsed = perl::parse(pattern, flags)?;
         let (program, points) = compile::compile(&parsed)?;
         let start = Start::of(&program);
-        let window = if start.text { None } else { window::best(&program, &points) };
-        Ok(Self { start, min: parsed.node.lengths().min, window, program })
+        let (window, needed) =
+            if start.text { (None, None) } else { window::best(&program, &points) };
+        Ok(Self { start, min: parsed.node.lengths().min, window, needed, program })
     }
 
     /// The first match from that place on.
@@ -102,6 +142,9 @@ impl Pattern {
             return end.map(|end| 0..end);
         }
         while at <= last {
+            if !self.start.line {
+                at += self.start.skip(text, at);
+            }
             let near = text.get(at..).unwrap_or_default();
             if self.start.line && at > 0 && text.get(at - 1) != Some(&b'\n') {
                 let end = memchr::memchr(b'\n', near).unwrap_or(near.len());
@@ -109,7 +152,7 @@ impl Pattern {
                 at += end + 1;
                 continue;
             }
-            if self.start.fits(near) {
+            if self.start.fits(text, at) {
                 if let Some(end) = machine.match_at(&self.program, text, at) {
                     return Some(at..end);
                 }
@@ -172,6 +215,8 @@ pub(in crate::filters::spam) struct TextRules {
     /// How explanations name it.
     pub(in crate::filters::spam) name: String,
     sieve: Sieve,
+    /// Patterns' slots, each with the one of what its pattern needs besides.
+    needed: Vec<(u32, u32)>,
 }
 
 /// For each slot, the places of the text in which its pattern may match.
@@ -179,7 +224,7 @@ pub(in crate::filters::spam) type Candidates = Vec<Places>;
 
 impl TextRules {
     pub(in crate::filters::spam) fn new(target: Target, name: String) -> Self {
-        Self { target, name, sieve: Sieve::default() }
+        Self { target, name, sieve: Sieve::default(), needed: Vec::new() }
     }
 
     /// Builds the prefilter. Gives each pattern's slot back, or `None` if it must be run everywhere.
@@ -188,12 +233,16 @@ impl TextRules {
             return vec![None; patterns.len()];
         }
         let mut windows = Vec::new();
+        let mut slot = |window| {
+            windows.push(window);
+            u32::try_from(windows.len() - 1).ok()
+        };
         let mut slots = Vec::with_capacity(patterns.len());
         for pattern in patterns {
-            slots.push(pattern.window.as_ref().and_then(|window| {
-                windows.push(window);
-                u32::try_from(windows.len() - 1).ok()
-            }));
+            let own = pattern.window.as_ref().and_then(&mut slot);
+            let needed = pattern.needed.as_ref().and_then(&mut slot);
+            slots.push(own);
+            self.needed.extend(own.zip(needed));
         }
         self.sieve = Sieve::new(&windows);
         slots
@@ -201,6 +250,17 @@ impl TextRules {
 
     /// One pass over the text.
     pub(in crate::filters::spam) fn candidates(&self, text: &Segments) -> Candidates {
-        self.sieve.scan(text.buffer())
+        let mut found = self.sieve.scan(text.buffer());
+        for (own, needed) in &self.needed {
+            let Some(needed) = found.get_mut(*needed as usize).map(std::mem::take) else {
+                continue;
+            };
+            if let Some(Places::At(places)) = found.get_mut(*own as usize)
+                && let Places::At(needed) = needed
+            {
+                keep_beside(places, &needed, text);
+            }
+        }
+        found
     }
 }

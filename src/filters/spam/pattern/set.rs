@@ -1,7 +1,7 @@
 //! Sets of octets.
 
 /// A set of octets: one bit for each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct OctetSet([u64; 4]);
 
 impl OctetSet {
@@ -38,6 +38,12 @@ impl OctetSet {
         let [a, b, c, d] = self.0;
         let [e, f, g, h] = other.0;
         Self([a | e, b | f, c | g, d | h])
+    }
+
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let [a, b, c, d] = self.0;
+        let [e, f, g, h] = other.0;
+        Self([a & e, b & f, c & g, d & h])
     }
 
     pub(super) fn not(&self) -> Self {

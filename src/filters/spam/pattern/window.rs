@@ -2,7 +2,7 @@
 
 use super::program::{Point, Program, Step};
 use super::set::OctetSet;
-use super::tree::Lengths;
+use super::tree::{Assertion, Lengths};
 
 /// Octets of a window.
 pub(super) const DEPTH: usize = 8;
@@ -11,11 +11,19 @@ const STATES_MAX: usize = 3_000;
 /// Rows of one window.
 const ROWS_MAX: usize = 400;
 /// States that are looked at to make the rows of one window.
-const ROW_STATES_MAX: usize = 60_000;
+const ROW_STATES_MAX: usize = 600_000;
+/// The same where rows are only worth it if they are few.
+const ROW_STATES_FEW: usize = 20_000;
+/// A place that shows more octets than this first is not worth rows of its own, unless its distance is fixed.
+const NARROW: u32 = 24;
 /// Windows that fewer places fit are good enough as one row.
 const SHARE_GOOD: f64 = 1.0 / 1_000.0;
 /// A window of which more places than this share would be fits is not worth the name.
 const SHARE_MAX: f64 = 1.0 / 16.0;
+/// A window that is needed besides is worth it if no more places than this share fit.
+const NEEDED_MAX: f64 = 1.0 / 300.0;
+/// Its rows.
+const NEEDED_ROWS_MAX: usize = 30;
 /// What it costs to look at the third octet, in tries of a place.
 const NEAR_COST: f64 = 0.05;
 /// How much more it costs to search a whole piece of text than to try one place of it.
@@ -24,21 +32,81 @@ const PIECE_COST: f64 = 30.0;
 /// For each place from the window's start on, the octets that may stand there.
 pub(super) type Sets = [OctetSet; DEPTH];
 
+/// One way a match can look at one of its places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The octet that may stand before; the start of a text counts as a line feed.
+    pub(super) before: OctetSet,
+    pub(super) sets: Sets,
+}
+
 /// What a match shows at one of its places: one of these rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
-    pub(super) rows: Vec<Sets>,
+    pub(super) rows: Vec<Row>,
     /// Octets between the start of the match and the window; `None` if that varies.
     pub(super) offset: Option<usize>,
 }
 
 type State = (u32, u32);
 
-/// The sets that a match can show from that step on.
-pub(super) fn sets(program: &Program, step: u32) -> Sets {
-    let mut out = [OctetSet::ALL; DEPTH];
-    follow(program, vec![(step, 0)], &mut out, &mut Vec::new(), &mut { STATES_MAX });
-    out
+/// What can be taken first, where it leads, and what may stand before it.
+struct Taken {
+    before: OctetSet,
+    set: OctetSet,
+    next: State,
+}
+
+/// What a match can show from that step on.
+pub(super) fn row(program: &Program, step: u32) -> Row {
+    let mut row = Row { before: OctetSet::ALL, sets: [OctetSet::ALL; DEPTH] };
+    let (mut budget, mut seen) = (STATES_MAX, Vec::new());
+    let Some(first) = firsts(program, step, &mut seen, &mut budget) else { return row };
+    let [slot, rest @ ..] = &mut row.sets;
+    let (none, nothing) = (OctetSet::NONE, OctetSet::NONE);
+    let all = first.iter().fold((none, nothing), |(before, set), taken| {
+        (before.or(&taken.before), set.or(&taken.set))
+    });
+    (row.before, *slot) = all;
+    let states = first.into_iter().map(|taken| taken.next).collect();
+    follow(program, states, rest, &mut seen, &mut budget);
+    row
+}
+
+/// What can be taken first from that step on; `None` if the match may end there.
+fn firsts(
+    program: &Program,
+    step: u32,
+    seen: &mut Vec<u64>,
+    budget: &mut usize,
+) -> Option<Vec<Taken>> {
+    let mut asked = Vec::new();
+    let plain = closed(program, vec![(step, 0)], seen, budget, Some(&mut asked))?;
+    let free = |(set, next)| Taken { before: OctetSet::ALL, set, next };
+    let mut out: Vec<Taken> = plain.into_iter().map(free).collect();
+    for (assertion, state) in asked {
+        let taking = taking(program, vec![state], seen, budget)?;
+        out.extend(taking.into_iter().flat_map(|(set, next)| {
+            let parts = before(assertion, &set).into_iter();
+            parts.map(move |(before, set)| Taken { before, set, next })
+        }));
+    }
+    out.retain(|taken| taken.set != OctetSet::NONE);
+    Some(out)
+}
+
+/// What may stand before octets of that set where an assertion holds between them.
+fn before(assertion: Assertion, set: &OctetSet) -> Vec<(OctetSet, OctetSet)> {
+    let word = OctetSet::of(|octet| octet.is_ascii_alphanumeric() || octet == b'_');
+    let (words, others) = (set.and(&word), set.and(&word.not()));
+    match assertion {
+        Assertion::WordBorder => vec![(word.not(), words), (word, others)],
+        Assertion::NoWordBorder => vec![(word, words), (word.not(), others)],
+        Assertion::TextStart | Assertion::LineStart => vec![(OctetSet::one(b'\n'), *set)],
+        Assertion::LastLineEnd | Assertion::LineEnd | Assertion::TextEnd => {
+            vec![(OctetSet::ALL, *set)]
+        }
+    }
 }
 
 /// Fills in the sets from these states on; what cannot be known stays as it is.
@@ -68,6 +136,17 @@ fn taking(
     seen: &mut Vec<u64>,
     budget: &mut usize,
 ) -> Option<Vec<(OctetSet, State)>> {
+    closed(program, states, seen, budget, None)
+}
+
+/// The same; with `asked`, ways end at an assertion and are given back there.
+fn closed(
+    program: &Program,
+    states: Vec<State>,
+    seen: &mut Vec<u64>,
+    budget: &mut usize,
+    asked: Option<&mut Vec<(Assertion, State)>>,
+) -> Option<Vec<(OctetSet, State)>> {
     seen.resize(program.steps.len().div_ceil(4), 0);
     let mut walk = Walk {
         program,
@@ -75,6 +154,7 @@ fn taking(
         touched: Vec::new(),
         open: states,
         taking: Vec::new(),
+        asked,
     };
     let known = walk.close(budget);
     *seen = walk.seen;
@@ -86,46 +166,52 @@ fn taking(
     known.then_some(walk.taking)
 }
 
-/// The same as rows, each for some first two octets: what follows one of them need not follow another.
-fn rows(program: &Program, step: u32) -> Vec<Sets> {
-    let whole = || vec![sets(program, step)];
-    let mut budget = ROW_STATES_MAX;
+/// The same as rows: what follows one octet need not follow another.
+fn rows(program: &Program, step: u32, budget: usize) -> Vec<Row> {
+    let by_two = rows_by(program, step, 2, budget);
+    let rows = by_two.or_else(|| rows_by(program, step, 1, budget));
+    rows.unwrap_or_else(|| vec![row(program, step)])
+}
+
+/// Rows, each for some first octet or some first two; `None` if these are too many.
+fn rows_by(program: &Program, step: u32, octets: usize, mut budget: usize) -> Option<Vec<Row>> {
     let mut seen = Vec::new();
-    let Some(first) = branches(program, vec![(step, 0)], &mut seen, &mut budget) else {
-        return whole();
-    };
     let mut out = Vec::new();
-    for (set, states) in first {
-        let second = branches(program, states, &mut seen, &mut budget).unwrap_or_default();
-        if second.is_empty() {
-            let mut row = [OctetSet::ALL; DEPTH];
-            if let Some(slot) = row.first_mut() {
+    let mut first = firsts(program, step, &mut seen, &mut budget)?;
+    first.sort_by_key(|taken| taken.before);
+    for alike in first.chunk_by(|one, other| one.before == other.before) {
+        let before = alike.first().map_or(OctetSet::ALL, |taken| taken.before);
+        let taking = alike.iter().map(|taken| (taken.set, taken.next)).collect::<Vec<_>>();
+        for (set, states) in branches(&taking) {
+            let second = match octets {
+                1 => None,
+                _ => self::taking(program, states.clone(), &mut seen, &mut budget),
+            };
+            let Some(second) = second else {
+                let mut sets = [OctetSet::ALL; DEPTH];
+                let [slot, rest @ ..] = &mut sets;
                 *slot = set;
+                follow(program, states, rest, &mut seen, &mut budget);
+                out.push(Row { before, sets });
+                continue;
+            };
+            for (next, states) in branches(&second) {
+                let mut sets = [OctetSet::ALL; DEPTH];
+                let [slot, other, rest @ ..] = &mut sets;
+                (*slot, *other) = (set, next);
+                follow(program, states, rest, &mut seen, &mut budget);
+                out.push(Row { before, sets });
             }
-            out.push(row);
-        }
-        for (next, states) in second {
-            let mut row = [OctetSet::ALL; DEPTH];
-            let [slot, other, rest @ ..] = &mut row;
-            (*slot, *other) = (set, next);
-            follow(program, states, rest, &mut seen, &mut budget);
-            out.push(row);
         }
         if out.len() > ROWS_MAX {
-            return whole();
+            return None;
         }
     }
-    out
+    Some(out)
 }
 
 /// The octets that can be taken, with what each leads to; those that lead to the same are together.
-fn branches(
-    program: &Program,
-    states: Vec<State>,
-    seen: &mut Vec<u64>,
-    budget: &mut usize,
-) -> Option<Vec<(OctetSet, Vec<State>)>> {
-    let taking = taking(program, states, seen, budget)?;
+fn branches(taking: &[(OctetSet, State)]) -> Vec<(OctetSet, Vec<State>)> {
     let mut out: Vec<(OctetSet, Vec<State>)> = Vec::new();
     let all = taking.iter().fold(OctetSet::NONE, |all, (set, _)| all.or(set));
     for octet in all.iter() {
@@ -136,11 +222,13 @@ fn branches(
             None => out.push((OctetSet::one(octet), next)),
         }
     }
-    Some(out)
+    out
 }
 
-struct Walk<'p> {
+struct Walk<'p, 'a> {
     program: &'p Program,
+    /// Where ways end at an assertion; `None`: they pass it.
+    asked: Option<&'a mut Vec<(Assertion, State)>>,
     /// Sixteen bits for each step: one for each count of octets that may have been taken there.
     seen: Vec<u64>,
     /// Words of `seen` that were changed.
@@ -150,7 +238,7 @@ struct Walk<'p> {
     taking: Vec<(OctetSet, (u32, u32))>,
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     /// Follows all that takes no octet; false if the match may end here, or nobody knows.
     fn close(&mut self, budget: &mut usize) -> bool {
         while let Some(state) = self.open.pop() {
@@ -209,9 +297,11 @@ impl Walk<'_> {
                 self.open.extend(table.starts().map(|offset| (step + offset, 0)));
             }
             Step::Jump(other) => self.open.push((other, 0)),
-            Step::Assert(_) | Step::Save(_) | Step::Atomic | Step::AtomicEnd => {
-                self.open.push(next);
-            }
+            Step::Assert(assertion) => match &mut self.asked {
+                Some(asked) => asked.push((assertion, next)),
+                None => self.open.push(next),
+            },
+            Step::Save(_) | Step::Atomic | Step::AtomicEnd => self.open.push(next),
             Step::Look { end, .. } | Step::Behind { end, .. } => self.open.push((end, 0)),
             Step::Same { .. } | Step::Done | Step::DoneBehind | Step::Hit => return false,
         }
@@ -226,29 +316,58 @@ impl Walk<'_> {
     }
 }
 
-/// The window that the fewest places of a text will fit; `None` if all are too common.
-pub(super) fn best(program: &Program, points: &[Point]) -> Option<Window> {
+/// The window that the fewest places of a text will fit, and, where that says little, one that must fit besides;
+/// `None` if all are too common.
+pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Option<Window>) {
     let start = Point { step: 0, before: Lengths::exactly(0) };
-    let points = || std::iter::once(&start).chain(points);
-    let mut best = None;
-    for point in points() {
-        consider(&mut best, point, vec![sets(program, point.step)]);
+    let points: Vec<&Point> = std::iter::once(&start).chain(points).collect();
+    let (mut best, mut narrow) = (None, Vec::new());
+    for point in &points {
+        let row = row(program, point.step);
+        if !is_fixed(point) && row.sets.first().is_some_and(|set| set.len() <= NARROW) {
+            narrow.push(*point);
+        }
+        consider(&mut best, point, vec![row]);
     }
-    if best.as_ref().is_none_or(|(cost, _)| *cost > SHARE_GOOD) {
-        // Where all is too common, rows tell more; of the places those with a fixed distance are worth it.
-        for point in points().filter(|point| point.before.max == Some(point.before.min)).take(2) {
-            consider(&mut best, point, rows(program, point.step));
+    let good =
+        |best: &Option<(f64, Window)>| best.as_ref().is_some_and(|(cost, _)| *cost <= SHARE_GOOD);
+    if good(&best) {
+        return (best.map(|(_, window)| window), None);
+    }
+    // Where all is too common, rows tell more; of the places those with a fixed distance are worth it.
+    for point in points.iter().filter(|point| is_fixed(point)).take(2) {
+        consider(&mut best, point, rows(program, point.step, ROW_STATES_MAX));
+    }
+    if good(&best) {
+        return (best.map(|(_, window)| window), None);
+    }
+    let mut needed: Option<(f64, Window)> = None;
+    for point in narrow {
+        let rows = rows(program, point.step, ROW_STATES_FEW);
+        let share = rows.iter().map(Row::share).sum::<f64>();
+        let rare = share <= NEEDED_MAX && rows.len() <= NEEDED_ROWS_MAX;
+        if rare && needed.as_ref().is_none_or(|(other, _)| share < *other) {
+            needed = Some((share, Window { rows, offset: None }));
         }
     }
-    best.map(|(_, window)| window)
+    let needed = needed.map(|(_, window)| window);
+    match best {
+        Some((_, window)) => (Some(window), needed),
+        None => (needed, None),
+    }
+}
+
+/// Whether all matches have so many octets before it.
+fn is_fixed(point: &Point) -> bool {
+    point.before.max == Some(point.before.min)
 }
 
 /// Keeps a window if it is better than what was found before.
-fn consider(best: &mut Option<(f64, Window)>, point: &Point, rows: Vec<Sets>) {
-    let share: f64 = rows.iter().map(|sets| common(sets)).sum();
-    let fixed = point.before.max == Some(point.before.min);
+fn consider(best: &mut Option<(f64, Window)>, point: &Point, rows: Vec<Row>) {
+    let share: f64 = rows.iter().map(Row::share).sum();
+    let fixed = is_fixed(point);
     // What fits in its first two octets is looked at more closely.
-    let near: f64 = rows.iter().map(|sets| common(sets.get(..2).unwrap_or(sets))).sum();
+    let near: f64 = rows.iter().map(Row::near).sum();
     let cost = if fixed { share } else { share * PIECE_COST } + near * NEAR_COST;
     // A row more costs a little as well.
     let worth = |other: f64| cost < other / if rows.len() > 1 { 4.0 } else { 1.0 };
@@ -257,15 +376,24 @@ fn consider(best: &mut Option<(f64, Window)>, point: &Point, rows: Vec<Sets>) {
     }
 }
 
-/// The share of places of an ordinary text that fit.
-fn common(sets: &[OctetSet]) -> f64 {
-    let one = |set: &OctetSet| -> f64 {
-        if *set == OctetSet::ALL {
-            return 1.0;
-        }
-        set.iter().map(commonness).sum::<f64>().min(1.0)
-    };
-    sets.iter().map(one).product()
+impl Row {
+    /// The share of places of an ordinary text that fit.
+    fn share(&self) -> f64 {
+        common(&self.before) * self.sets.iter().map(common).product::<f64>()
+    }
+
+    /// The share of places that still fit after two octets.
+    fn near(&self) -> f64 {
+        common(&self.before) * self.sets.iter().take(2).map(common).product::<f64>()
+    }
+}
+
+/// How much of an ordinary text such octets are.
+fn common(set: &OctetSet) -> f64 {
+    if *set == OctetSet::ALL {
+        return 1.0;
+    }
+    set.iter().map(commonness).sum::<f64>().min(1.0)
 }
 
 /// How common an octet is in text, roughly: most mail is in languages of Latin letters.

@@ -177,7 +177,11 @@ fn flow(text: &Text) -> Text {
     while !rest.is_empty() {
         let end = rest.find(|letter| text.is_space(letter)).unwrap_or(rest.len());
         let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        out.extend(word.chars().map(|letter| if letter == '\0' { '\n' } else { letter }));
+        if word.contains('\0') {
+            out.extend(word.chars().map(|letter| if letter == '\0' { '\n' } else { letter }));
+        } else {
+            out.push_str(word);
+        }
         let end = behind.find(|letter| !text.is_space(letter)).unwrap_or(behind.len());
         let (blank, behind) = behind.split_at_checked(end).unwrap_or((behind, ""));
         rest = behind;
