@@ -9,9 +9,16 @@ use crate::filters::{
     Mail, RuleFile, attachments::Attachments, defects::Defects, lists::Lists, spam, virus,
 };
 use crate::mail::{Client, Envelope};
+pub use crate::auth::fuzzing::{auth, spf};
+pub use crate::dns::fuzzing::dns;
+pub use crate::engines::fuzzing::engines;
+pub use crate::filters::spam::fuzzing::{
+    learned_words, rated, relays, spam_fields, spam_page, spam_texts,
+};
 pub use crate::mime::fuzzing::{
     container, header, holds_together, message, multipart, name, page, small_limits, transfer, zip,
 };
+pub use crate::policy::fuzzing::results;
 use crate::smtp::body::{self, BodyReader, Finished};
 use crate::smtp::session::{Rules, Session, Step};
 use crate::smtp::{Reply, command, reply, xforward};
@@ -199,7 +206,6 @@ pub fn xforward(octets: &[u8]) {
 /// What next hops and scanners say.
 pub fn replies(octets: &[u8]) {
     virus::read_reply(octets);
-    crate::engines::read_reply(octets);
     let read = |piece_bytes: usize| {
         let mut reader = reply::ReplyReader::default();
         let (mut held, mut replies) = (Vec::new(), Vec::new());
@@ -247,6 +253,17 @@ mod tests {
             smtp_commands,
             xforward,
             replies,
+            auth,
+            spf,
+            dns,
+            engines,
+            learned_words,
+            rated,
+            relays,
+            spam_fields,
+            spam_page,
+            spam_texts,
+            results,
         ] {
             door(octets);
         }

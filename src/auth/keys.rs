@@ -149,6 +149,26 @@ fn walk(domain: &str) -> impl Iterator<Item = String> {
     })
 }
 
+/// Names that are asked for have a form and are few; for fuzzing.
+pub(super) fn questions(message: &AuthenticatedMessage<'_>) {
+    let names = names(message, &["other.test", "a.b.c.d.e.f.g.h.i.j.test", "."]);
+    assert!(names.len() <= NAMES_MAX, "{} names", names.len());
+    assert!(names.iter().all(|name| name.ends_with('.')), "{names:?}");
+}
+
+/// Octets as the records of a key and of a policy; for fuzzing.
+pub(super) fn records(octets: &[u8]) {
+    use crate::filters::dns::Record;
+    let texts: Vec<Record> =
+        octets.split(|octet| *octet == b'\n').map(|text| Record::Txt(text.to_vec())).collect();
+    let answer = Answer::Records(texts.into());
+    let key = text("a._domainkey.b.test.", Some(&answer));
+    assert!(!matches!(key, Txt::Dmarc(_)), "a policy for a key");
+    let policy = text("_dmarc.b.test.", Some(&answer));
+    assert!(!matches!(policy, Txt::DomainKey(_)), "a key for a policy");
+    let _ = is_short(octets);
+}
+
 fn text(name: &str, answer: Option<&Answer>) -> Txt {
     match answer {
         Some(Answer::Records(_)) => {}

@@ -9,6 +9,7 @@ mod charset;
 #[cfg(test)]
 pub(in crate::filters::spam) mod compare;
 pub(in crate::filters::spam) mod content_type;
+pub(in crate::filters::spam) mod fuzzing;
 pub(in crate::filters::spam) mod header;
 pub(in crate::filters::spam) mod html;
 pub(in crate::filters::spam) mod parts;
