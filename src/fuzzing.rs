@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::auth::fuzzing::{auth, spf};
+pub use crate::dns::fuzzing::dns;
+pub use crate::engines::fuzzing::engines;
 use crate::filters::headers::{Checks, Table, TableKind};
+pub use crate::filters::spam::fuzzing::{
+    learned_words, rated, relays, spam_fields, spam_page, spam_texts,
+};
 use crate::filters::{
     Mail, RuleFile, attachments::Attachments, defects::Defects, lists::Lists, spam, virus,
 };
 use crate::mail::{Client, Envelope};
-pub use crate::auth::fuzzing::{auth, spf};
-pub use crate::dns::fuzzing::dns;
-pub use crate::engines::fuzzing::engines;
-pub use crate::filters::spam::fuzzing::{
-    learned_words, rated, relays, spam_fields, spam_page, spam_texts,
-};
 pub use crate::mime::fuzzing::{
     container, header, holds_together, message, multipart, name, page, small_limits, transfer, zip,
 };

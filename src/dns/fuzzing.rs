@@ -50,6 +50,9 @@ pub fn dns(octets: &[u8]) {
             Mask::Bits(value, _) => Some(value),
             Mask::Any(_) => None,
         };
-        assert!(own.is_none_or(|own| mask.fits(own.into())), "{mask:?} does not hold its own value");
+        assert!(
+            own.is_none_or(|own| mask.fits(own.into())),
+            "{mask:?} does not hold its own value"
+        );
     }
 }

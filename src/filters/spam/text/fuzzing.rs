@@ -4,7 +4,7 @@ use super::content_type::{ContentType, disposition_name};
 use super::header::{Header, unfold};
 use super::parts::{Parts, lines_ended_by_lf};
 use super::perl::Text;
-use super::uri::{LinkTables, Links, PageLinks};
+use super::uri::{LinkTables, Links, PageLinks, ROOM};
 use super::{Segments, Shown, address, body, charset, html, words};
 
 /// A page: what is shown and what is hidden are the whole of it, nothing grows, and links have a limit.
@@ -29,9 +29,9 @@ pub fn spam_page(octets: &[u8]) {
         ] {
             assert!(size <= letters * 2, "{what} of {letters} signs have {size}");
         }
-        let links = PageLinks::read(facts, text.wide);
+        let links = PageLinks::read(facts, text.wide, &mut ROOM.clone());
         let size: usize = links.links().iter().map(|link| link.address.len()).sum();
-        assert!(size <= (octets.len() * 8).max(2 << 20), "links of {} octets: {size}", octets.len());
+        assert!(size <= ROOM + octets.len() * 8, "links of {} octets: {size}", octets.len());
         let tables = LinkTables::default();
         let mut all = Links::default();
         all.add_page(&links, &tables);

@@ -25,7 +25,8 @@ pub(in crate::filters::spam) use body::{Shown, paragraphs, raw as raw_body};
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
 pub(in crate::filters::spam) use uri::{
-    Link, LinkTables, Links, PageLink, PageLinks, delimited, is_address, to_ascii,
+    Link, LinkTables, Links, PageLink, PageLinks, ROOM as LINKS_ROOM, delimited, is_address,
+    to_ascii,
 };
 
 use super::view::View;
