@@ -21,6 +21,9 @@ use crate::filters::dns::{Answer, Answers, Question, RecordKind, Wanted};
 
 /// Names that one mail may ask for.
 const NAMES_MAX: usize = 60;
+/// Domains of authors that are judged, and mailboxes of From fields that are looked at to find them.
+const AUTHORS_MAX: usize = 8;
+const MAILBOXES_MAX: usize = 1_000;
 /// Octets of an RSA key of 1024 bits, the shortest that counts (RFC 8301 section 3.2), as it is published.
 const RSA_KEY_BYTES_MIN: usize = 140;
 
@@ -105,29 +108,34 @@ fn names(message: &AuthenticatedMessage<'_>, senders: &[&str]) -> BTreeSet<Strin
     names
 }
 
-/// The domains of the From field, in lower case, in ASCII.
+/// The domains of the From field, in lower case, in ASCII, in the order in which readers show them.
 pub(super) fn authors(message: &AuthenticatedMessage<'_>) -> Vec<String> {
-    let domains = message.from.iter().filter_map(|from| from.rsplit_once('@'));
-    let mut authors: Vec<String> = domains.map(|(_, domain)| a_label(domain)).collect();
-    authors.sort();
-    authors.dedup();
-    authors.truncate(8);
+    of_each_author(message).into_iter().map(|(domain, _)| domain).collect()
+}
+
+/// The first mailbox of each author's domain.
+fn of_each_author<'m>(message: &'m AuthenticatedMessage<'_>) -> Vec<(String, &'m str)> {
+    let mut authors: Vec<(String, &str)> = Vec::new();
+    for from in message.from.iter().take(MAILBOXES_MAX) {
+        let Some((_, domain)) = from.rsplit_once('@') else { continue };
+        let domain = a_label(domain);
+        if !authors.iter().any(|(known, _)| *known == domain) {
+            authors.push((domain, from));
+        }
+        if authors.len() >= AUTHORS_MAX {
+            break;
+        }
+    }
     authors
 }
 
 /// From fields of one author each, as many as [`authors`] names; without any, those that are there.
 pub(super) fn one_of_each_author(message: &AuthenticatedMessage<'_>) -> Vec<Vec<String>> {
-    let mut all: Vec<Vec<String>> = Vec::new();
-    for author in authors(message) {
-        let of = |from: &&String| {
-            from.rsplit_once('@').is_some_and(|(_, domain)| a_label(domain) == author)
-        };
-        all.extend(message.from.iter().find(of).map(|from| vec![from.clone()]));
+    let each = of_each_author(message);
+    if each.is_empty() {
+        return vec![message.from.iter().take(MAILBOXES_MAX).cloned().collect()];
     }
-    if all.is_empty() {
-        all.push(message.from.clone());
-    }
-    all
+    each.into_iter().map(|(_, from)| vec![from.to_owned()]).collect()
 }
 
 fn a_label(domain: &str) -> String {
@@ -290,6 +298,21 @@ mod tests {
         let long = names("a.b.c.d.e.f.g.h.i.test");
         assert_eq!((long.len(), long[1].as_str()), (8, "_dmarc.d.e.f.g.h.i.test."));
         assert_eq!(names("test"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_authors_that_readers_show_first_are_judged_however_many_follow() {
+        let mut text = "From: a@z.test, b@Z.TEST, none, c@y.test".to_owned();
+        (0..20_000).for_each(|number| text.push_str(&format!(",\r\n a@a{number}.test")));
+        text.push_str("\r\n\r\n");
+        let message = AuthenticatedMessage::parse(text.as_bytes()).unwrap();
+        let authors = authors(&message);
+        assert_eq!(
+            (authors.len(), authors[0].as_str(), authors[1].as_str()),
+            (8, "z.test", "y.test")
+        );
+        let each = one_of_each_author(&message);
+        assert_eq!((each.len(), each[0].as_slice()), (8, ["a@z.test".to_owned()].as_slice()));
     }
 
     #[test]

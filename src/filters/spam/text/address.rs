@@ -255,7 +255,7 @@ fn without_repeats(text: &[u8]) -> &[u8] {
 
 /// A comment, and a comma, a semicolon or the end.
 fn end_of_entry(text: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
-    if let Some((comment, behind)) = comment_at(trim_start(text))
+    if let Ok((comment, behind)) = comment_at(trim_start(text))
         && let Some(rest) = separator(behind)
     {
         return Some((Some(comment), rest));
@@ -272,40 +272,41 @@ fn separator(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// A comment that holds no other one: its text, and what follows.
-fn comment_at(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let inside = text.strip_prefix(b"(")?;
+///
+/// # Errors
+/// Octets before which no comment begins: at an escaped `(` among them one would end as this one does.
+fn comment_at(text: &[u8]) -> Result<(&[u8], &[u8]), usize> {
+    let inside = text.strip_prefix(b"(").ok_or(0_usize)?;
     let mut escaped = false;
     for (place, octet) in inside.iter().enumerate() {
         match octet {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'(' => return None,
-            b')' => return Some((inside.get(..place)?, inside.get(place + 1..)?)),
+            b'(' => return Err(place + 1),
+            b')' => {
+                let (comment, behind) = inside.split_at_checked(place).unwrap_or((inside, &[]));
+                return Ok((comment, behind.get(1..).unwrap_or_default()));
+            }
             _ => {}
         }
     }
-    None
+    Err(text.len())
 }
 
 fn without_comments(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    // Behind the last `)` no comment ends, so none is looked for.
-    let mut left = memchr::memrchr(b')', text).map_or(0, |at| text.len() - at);
     while let Some(place) = memchr::memchr(b'(', rest) {
-        if rest.len() - place <= left || left == 0 {
-            break;
-        }
         let (before, from) = rest.split_at_checked(place).unwrap_or((rest, &[]));
         out.extend_from_slice(before);
         rest = match comment_at(from) {
-            Some((_, behind)) => behind,
-            None => {
-                out.push(b'(');
-                from.get(1..).unwrap_or_default()
+            Ok((_, behind)) => behind,
+            Err(length) => {
+                let (no_comment, behind) = from.split_at_checked(length).unwrap_or((from, &[]));
+                out.extend_from_slice(no_comment);
+                behind
             }
         };
-        left = left.min(rest.len());
     }
     out.extend_from_slice(rest);
     out
@@ -448,6 +449,19 @@ mod tests {
         check("Ann,(<a@b>)", &[(Some("Ann"), None), (None, Some("a@b"))]);
         check("<a@b@c>", &[(None, Some("a@b"))]);
         check("", &[]);
+    }
+
+    /// Looked for anew at every escape, this would take minutes.
+    #[test]
+    fn a_comment_that_is_none_is_looked_for_once() {
+        let head = [b"a ".as_slice(), &b"\\(".repeat(400_000), b"( )"].concat();
+        let found = read(&[&head, b"<a@b.test>".as_slice()].concat());
+        let [Mailbox { phrase: Some(phrase), address: Some(address) }] = found.as_slice() else {
+            panic!("{} mailboxes", found.len());
+        };
+        // Only what stands in the last pair is a comment.
+        assert_eq!(phrase.len(), head.len() - 3);
+        assert_eq!(address, b"a@b.test");
     }
 
     #[test]
