@@ -18,3 +18,32 @@ pub fn auth(octets: &[u8]) {
     }
     keys::records(octets);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_make_questions_that_do_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            text in "(From: |DKIM-Signature: |ARC-Seal: |v=DKIM1|v=DMARC1|v=1|a=rsa-sha256|d=|s=|h=|b=|bh=|p=|k=rsa|\
+                reject|i=1|cv=none|;| |:|@|\\.|,|a|b\\.test|AAAA|\r\n|\n|é){0,80}"
+        ) {
+            auth(&octets);
+            auth(text.as_bytes());
+        }
+
+        #[test]
+        fn no_octets_make_a_record_that_does_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..100),
+            text in "(a|mx|ptr|include|exists|ip4|ip6|all|redirect|exp|moo|:|=|/|//|24|0|::1|192\\.0\\.2\\.1|%\\{|\\}|\
+                [slodiphcrtv]|[SLD]|r|2|\\.|-|\\+|~|\\?|%%|%_|%-|b\\.test| ){0,60}"
+        ) {
+            spf(&octets);
+            spf(text.as_bytes());
+        }
+    }
+}

@@ -56,3 +56,26 @@ pub fn dns(octets: &[u8]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_make_an_answer_that_does_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..100),
+            kind in prop::sample::select(vec![1_u8, 2, 5, 12, 15, 16, 28]),
+            text in "([0-9]{1,3}|\\.|-|/|0x|a|é){0,20}",
+        ) {
+            dns(&octets);
+            dns(text.as_bytes());
+            let length = u8::try_from(octets.len()).unwrap();
+            let head = b"\0\x01\x81\x80\0\0\0\x01\0\0\0\0\x01a\x04test\0\0";
+            let rest = [kind, 0, 1, 0, 0, 0, 60, 0, length];
+            dns(&[head.as_slice(), &rest, &octets].concat());
+        }
+    }
+}

@@ -59,3 +59,24 @@ pub fn engines(octets: &[u8]) {
 fn one_line(text: &str) {
     assert!(text.chars().count() <= 200 && !text.chars().any(char::is_control), "{text:?}");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_make_an_opinion_that_does_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..100),
+            text in "(Content-length: |Spam: True ; |1\\.5|-2|/|\r\n|\n|---- -----|  |      |A_RULE|é|[0-9]{1,8}| |:|\u{1b}){0,60}",
+            json in "(\\{|\\}|\"score\":|\"symbols\":|\"A\"|:|,|1e9|-0\\.5|\"options\":|\\[|\\]|\"a\\\\u0007\"|\"action\":|\"error\":|null){0,40}",
+        ) {
+            engines(&octets);
+            engines(&[b"SPAMD/1.1 0 EX_OK\r\nSpam: True ; 1.5 / 5\r\n", text.as_bytes()].concat());
+            engines(&[b"HTTP/1.1 200 OK\r\n\r\n{\"score\":1,", json.as_bytes()].concat());
+            engines(&[b"HTTP/1.1 200 OK\r\n", text.as_bytes(), b"\r\n\r\n", json.as_bytes()].concat());
+        }
+    }
+}

@@ -63,3 +63,21 @@ fn outside_of_comments(value: &str) -> String {
     assert!(depth == 0 && !quoted, "something is not closed: {value:?}");
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_words_of_strangers_break_our_field(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            text in "(a|b\\.test|\\(|\\)|\"|\\\\|;|=|\r|\n| |\t|é|mx\\.test){0,80}"
+        ) {
+            results(&octets);
+            results(text.as_bytes());
+        }
+    }
+}

@@ -179,3 +179,25 @@ pub fn rated(octets: &[u8]) {
         assert!(RULES.words(mail).len() <= 13_000);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_make_a_way_that_does_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            site: u8,
+            header in "(Received: |\n| |\t|from |by |with |id |;|\\[|\\]|\\(|\\)|<|>|192\\.0\\.2\\.1|10\\.1\\.1\\.1|\
+                ::1|helo=|HELO |ident=|IDENT:|a\\.test|x@b\\.test|unknown|envelope-from |Authenticated sender: |\
+                ESMTPSA|HTTP|Exim|qmail|local|fetchmail|SquirrelMail|X-Originating-IP: |Return-Path: ){0,80}"
+        ) {
+            relays(&octets);
+            relays(&[&[site], header.as_bytes()].concat());
+            relays(&[&[site], b"Received: from ".as_slice(), header.as_bytes()].concat());
+        }
+    }
+}

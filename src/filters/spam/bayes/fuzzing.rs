@@ -83,3 +83,21 @@ pub fn learned_words(octets: &[u8]) {
         assert!(opinion.telling.len() <= 8);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_make_words_that_do_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            text in "(From: |Received: |Message-Id: |Content-Type: |\n|\0| |@|\\.|,|;|<|>|=|\"|/|[a-zA-Z]{1,20}|\\$1|é|費){0,80}"
+        ) {
+            learned_words(&octets);
+            learned_words(text.as_bytes());
+        }
+    }
+}

@@ -119,3 +119,44 @@ pub fn spam_fields(octets: &[u8]) {
     let name = disposition_name(octets).unwrap_or_default();
     assert!(name.len() <= octets.len() * 4 + 4, "{name}");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_page_makes_texts_that_do_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            page in "(<a href=|<img src=|<base href=|<font |<td|<p|<div style=|<script|</script|</a|<title|<!--|-->|\
+                <!\\[|\\[|\\]\\]>|<style|<meta content=|<table|<br/>|color:|size=1|display:none|'|\"|>|/| |&nbsp;|\
+                &#|&lt|;|http://a\\.test/|b|\n|é|%41|\u{feff}){0,80}"
+        ) {
+            spam_page(&octets);
+            spam_page(page.as_bytes());
+        }
+
+        #[test]
+        fn no_mail_makes_texts_that_do_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            mail in "(Content-Type: |multipart/mixed; boundary=a|text/html|text/plain; charset=|message/rfc822|\
+                Content-Transfer-Encoding: |base64|quoted-printable|--a|--a--|\r|\n|\n\n|<p>|=3D|=\n|YWJj|utf-8|\
+                utf-16|http://a\\.test| |:|é){0,80}"
+        ) {
+            spam_texts(&octets);
+            spam_texts(mail.as_bytes());
+        }
+
+        #[test]
+        fn no_value_makes_fields_that_do_not_hold(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            value in "(a|@|b\\.test|<|>|\"|\\(|\\)|\\\\|,|;|:| |\n|=\\?utf-8\\?q\\?|=\\?utf-16\\?b\\?|\\?=|=C3|/|\
+                \\*0\\*|name=|charset=|'|é){0,80}"
+        ) {
+            spam_fields(&octets);
+            spam_fields(value.as_bytes());
+        }
+    }
+}
