@@ -543,6 +543,20 @@ mod tests {
         assert_eq!(address, b"a@b.test");
     }
 
+    /// Without memory each of these takes minutes.
+    #[test]
+    fn what_was_looked_for_is_not_looked_for_again() {
+        let tail = "x".repeat(60_000);
+        for (value, want) in [
+            ("<a>,".repeat(1_000) + &"><".repeat(64) + &tail, 1_000),
+            ("\\\"x@y;".repeat(10_000), 1_000),
+            ("x@y\\(,".repeat(10_000) + ")x", 1_000),
+            ("\\\"x@y,\"".repeat(10_000), 4),
+        ] {
+            assert_eq!(read(value.as_bytes()).len(), want, "{value:.20}");
+        }
+    }
+
     #[test]
     fn globs_fit_whole_texts_only() {
         for (pattern, text, want) in [
