@@ -295,6 +295,10 @@ mod tests {
             // A message that stands in a root of many parts without any got the root's own path.
             &b"Content-Type: multipart/mixed; boundary=A\nContent-Type: message/rfc822\n\nFrom: a@b\n\
                Content-Type: multipart/mixed; boundary=B\n\n--B--\n"[..],
+            // Octets that are no UTF-8 grow twice in an encoded word of a charset that has none of them.
+            &[b"=?us-ascii?q?".as_slice(), &[0xff; 60], b"?="].concat(),
+            // A name that stands for all others.
+            b"*",
         ] {
             all(octets);
         }
