@@ -4,7 +4,13 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::auth::fuzzing::{auth, spf};
+pub use crate::dns::fuzzing::dns;
+pub use crate::engines::fuzzing::engines;
 use crate::filters::headers::{Checks, Table, TableKind};
+pub use crate::filters::spam::fuzzing::{
+    learned_words, rated, relays, spam_fields, spam_page, spam_texts,
+};
 use crate::filters::{
     Mail, RuleFile, attachments::Attachments, defects::Defects, lists::Lists, spam, virus,
 };
@@ -12,6 +18,7 @@ use crate::mail::{Client, Envelope};
 pub use crate::mime::fuzzing::{
     container, header, holds_together, message, multipart, name, page, small_limits, transfer, zip,
 };
+pub use crate::policy::fuzzing::results;
 use crate::smtp::body::{self, BodyReader, Finished};
 use crate::smtp::session::{Rules, Session, Step};
 use crate::smtp::{Reply, command, reply, xforward};
@@ -199,7 +206,6 @@ pub fn xforward(octets: &[u8]) {
 /// What next hops and scanners say.
 pub fn replies(octets: &[u8]) {
     virus::read_reply(octets);
-    crate::engines::read_reply(octets);
     let read = |piece_bytes: usize| {
         let mut reader = reply::ReplyReader::default();
         let (mut held, mut replies) = (Vec::new(), Vec::new());
@@ -247,6 +253,17 @@ mod tests {
             smtp_commands,
             xforward,
             replies,
+            auth,
+            spf,
+            dns,
+            engines,
+            learned_words,
+            rated,
+            relays,
+            spam_fields,
+            spam_page,
+            spam_texts,
+            results,
         ] {
             door(octets);
         }
@@ -278,6 +295,10 @@ mod tests {
             // A message that stands in a root of many parts without any got the root's own path.
             &b"Content-Type: multipart/mixed; boundary=A\nContent-Type: message/rfc822\n\nFrom: a@b\n\
                Content-Type: multipart/mixed; boundary=B\n\n--B--\n"[..],
+            // Octets that are no UTF-8 grow twice in an encoded word of a charset that has none of them.
+            &[b"=?us-ascii?q?".as_slice(), &[0xff; 60], b"?="].concat(),
+            // A name that stands for all others.
+            b"*",
         ] {
             all(octets);
         }

@@ -23,6 +23,8 @@ use crate::filters::dns::{Answer, Answers, Question, RecordKind, Wanted};
 const NAMES_MAX: usize = 170;
 /// Author domains whose policy is asked for.
 pub(super) const AUTHORS_MAX: usize = 8;
+/// Mailboxes of From fields without any domain that are looked at.
+const MAILBOXES_MAX: usize = 1_000;
 /// Octets of an RSA key of 1024 bits, the shortest that counts (RFC 8301 section 3.2), as it is published.
 const RSA_KEY_BYTES_MIN: usize = 140;
 
@@ -108,30 +110,36 @@ fn names(message: &AuthenticatedMessage<'_>, senders: &[&str]) -> BTreeSet<Strin
     names
 }
 
-/// The domains of the From field, in lower case, in ASCII. Of more than [`AUTHORS_MAX`] the first and one more.
+/// The domains of the From field, in lower case, in ASCII, in the order in which readers show them. Of more than
+/// [`AUTHORS_MAX`] the first and one more.
 pub(super) fn authors(message: &AuthenticatedMessage<'_>) -> Vec<String> {
-    let domains = message.from.iter().filter_map(|from| from.rsplit_once('@'));
-    let mut authors: Vec<String> = domains.map(|(_, domain)| a_label(domain)).collect();
-    authors.sort();
-    authors.dedup();
-    authors.truncate(AUTHORS_MAX + 1);
+    of_each_author(message).into_iter().map(|(domain, _)| domain).collect()
+}
+
+/// The first mailbox of each author's domain.
+fn of_each_author<'m>(message: &'m AuthenticatedMessage<'_>) -> Vec<(String, &'m str)> {
+    let mut authors: Vec<(String, &str)> = Vec::new();
+    for from in &message.from {
+        let Some((_, domain)) = from.rsplit_once('@') else { continue };
+        let domain = a_label(domain);
+        if !authors.iter().any(|(known, _)| *known == domain) {
+            authors.push((domain, from));
+        }
+        if authors.len() > AUTHORS_MAX {
+            break;
+        }
+    }
     authors
 }
 
 /// From fields of one author each, of those that [`authors`] names as many as are asked for; without any, those that are
 /// there.
 pub(super) fn one_of_each_author(message: &AuthenticatedMessage<'_>) -> Vec<Vec<String>> {
-    let mut all: Vec<Vec<String>> = Vec::new();
-    for author in authors(message).into_iter().take(AUTHORS_MAX) {
-        let of = |from: &&String| {
-            from.rsplit_once('@').is_some_and(|(_, domain)| a_label(domain) == author)
-        };
-        all.extend(message.from.iter().find(of).map(|from| vec![from.clone()]));
+    let each = of_each_author(message);
+    if each.is_empty() {
+        return vec![message.from.iter().take(MAILBOXES_MAX).cloned().collect()];
     }
-    if all.is_empty() {
-        all.push(message.from.clone());
-    }
-    all
+    each.into_iter().take(AUTHORS_MAX).map(|(_, from)| vec![from.to_owned()]).collect()
 }
 
 fn a_label(domain: &str) -> String {
@@ -151,6 +159,26 @@ fn walk(domain: &str) -> impl Iterator<Item = String> {
         let name = labels.get(count - depth..)?.join(".");
         Some(format!("_dmarc.{name}."))
     })
+}
+
+/// Names that are asked for have a form and are few; for fuzzing.
+pub(super) fn questions(message: &AuthenticatedMessage<'_>) {
+    let names = names(message, &["other.test", "a.b.c.d.e.f.g.h.i.j.test", "."]);
+    assert!(names.len() <= NAMES_MAX, "{} names", names.len());
+    assert!(names.iter().all(|name| name.ends_with('.')), "{names:?}");
+}
+
+/// Octets as the records of a key and of a policy; for fuzzing.
+pub(super) fn records(octets: &[u8]) {
+    use crate::filters::dns::Record;
+    let texts: Vec<Record> =
+        octets.split(|octet| *octet == b'\n').map(|text| Record::Txt(text.to_vec())).collect();
+    let answer = Answer::Records(texts.into());
+    let key = text("a._domainkey.b.test.", Some(&answer));
+    assert!(!matches!(key, Txt::Dmarc(_)), "a policy for a key");
+    let policy = text("_dmarc.b.test.", Some(&answer));
+    assert!(!matches!(policy, Txt::DomainKey(_)), "a key for a policy");
+    let _ = is_short(octets);
 }
 
 fn text(name: &str, answer: Option<&Answer>) -> Txt {
@@ -302,6 +330,21 @@ mod tests {
         }
         let keys = names.iter().filter(|name| name.starts_with("s._domainkey.a.b.c."));
         assert_eq!(keys.count(), 10);
+    }
+
+    #[test]
+    fn the_authors_that_readers_show_first_are_judged_however_many_follow() {
+        let mut text = "From: a@z.test, b@Z.TEST, none, c@y.test".to_owned();
+        (0..20_000).for_each(|number| text.push_str(&format!(",\r\n a@a{number}.test")));
+        text.push_str("\r\n\r\n");
+        let message = AuthenticatedMessage::parse(text.as_bytes()).unwrap();
+        let authors = authors(&message);
+        assert_eq!(
+            (authors.len(), authors[0].as_str(), authors[1].as_str()),
+            (9, "z.test", "y.test")
+        );
+        let each = one_of_each_author(&message);
+        assert_eq!((each.len(), each[0].as_slice()), (8, ["a@z.test".to_owned()].as_slice()));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! resolver; SPF is our own (`spf`). What the DNS does not say in time is a `temperror` and told in `not_run`: it
 //! never counts for or against a mail.
 
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 pub(crate) mod spf;
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 pub(crate) mod breaker;
 mod cache;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lists;
 #[cfg(test)]
 pub(crate) mod stub;

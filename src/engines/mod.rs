@@ -17,6 +17,8 @@ use crate::mail::Envelope;
 use crate::report::{Opinion, Report};
 
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod rspamd;
 mod spamd;
 mod symbols;
@@ -345,12 +347,6 @@ impl Asked {
         report.not_run.extend(self.not_run);
         report.timing.push(("engines", self.took));
     }
-}
-
-/// Reads what an engine said; for fuzzing.
-pub(crate) fn read_reply(octets: &[u8]) {
-    let _ = spamd::read(octets);
-    let _ = rspamd::read(octets);
 }
 
 /// The reader of an engine's replies.

@@ -7,6 +7,8 @@
 pub mod block;
 mod choose;
 pub mod edit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod judge;
 mod plan;
 mod results;

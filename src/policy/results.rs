@@ -103,7 +103,7 @@ pub fn forged(hostname: &str, report: &Report) -> Vec<Edit> {
 }
 
 /// True if the field says that it was written by this host. The name stands first, after comments, and may be quoted.
-fn is_ours(hostname: &str, value: &[u8]) -> bool {
+pub(super) fn is_ours(hostname: &str, value: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut escaped = false;
     let mut name = Vec::new();

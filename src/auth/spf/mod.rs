@@ -3,6 +3,7 @@
 //! The library that checks signatures has an SPF check, too; it is not used, because it takes the first of several
 //! records, follows AAAA for `exists`, ends at no number of void lookups and lets an included record's errors pass.
 
+pub(super) mod fuzzing;
 mod macros;
 mod record;
 #[cfg(test)]

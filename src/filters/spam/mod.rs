@@ -8,6 +8,8 @@
 
 pub mod bayes;
 mod evals;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hunt;
 mod left_out;
 mod pattern;

@@ -15,7 +15,7 @@ use super::relays::Relays;
 use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, as_it_came, lines_ended_by_lf};
-use super::text::{Cut, Links, PageLinks, Segments, Shown, paragraphs, raw_body};
+use super::text::{Cut, LINKS_ROOM, Links, PageLinks, Segments, Shown, paragraphs, raw_body};
 
 /// A mail as the rules see it. What costs time is made when it is first asked for, and once.
 pub(super) struct View<'v> {
@@ -159,9 +159,10 @@ impl<'v> View<'v> {
     /// The links of each HTML part.
     pub(super) fn pages(&self) -> &[PageLinks] {
         self.pages.get_or_init(|| {
+            let mut room = LINKS_ROOM;
             let pages = self.parts().leaves().filter_map(|part| {
                 let rendered = part.rendered()?;
-                Some(PageLinks::read(rendered.html.as_ref()?, rendered.text.wide))
+                Some(PageLinks::read(rendered.html.as_ref()?, rendered.text.wide, &mut room))
             });
             pages.collect()
         })

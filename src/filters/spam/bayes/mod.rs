@@ -4,6 +4,7 @@
 
 pub mod autolearn;
 mod combine;
+pub(in crate::filters::spam) mod fuzzing;
 mod headers;
 mod inputs;
 mod of_mail;

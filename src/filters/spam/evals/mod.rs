@@ -117,6 +117,11 @@ const FAMILIES: &[&[&[Function]]] = &[
     ],
 ];
 
+/// The names of all functions.
+pub(in crate::filters::spam) fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().copied().flatten().copied().flatten().map(|(name, _)| *name)
+}
+
 /// The keys of rule files that a family reads.
 const KEYS: &[&[&str]] = &[
     auth::KEYS,

@@ -1,5 +1,7 @@
 //! Mail addresses as SpamAssassin reads them from header fields, and the patterns of lists.
 
+use std::cell::Cell;
+
 use crate::filters::Mail;
 
 use super::header::unfold;
@@ -7,8 +9,13 @@ use super::perl::is_space;
 
 /// Mailboxes looked at in one header field.
 const MAILBOXES_MAX: usize = 1_000;
-/// Places where an address in angles may end that are tried.
+/// Places where an address in angles may end that are tried, of one and of all in a field.
 const ENDS_MAX: usize = 64;
+const ALL_ENDS_MAX: usize = 256;
+/// Octets that may be read as words, however often the same ones.
+const WORDS_MAX: usize = 256 * 1024;
+/// Octets of a field that are looked at; rules see no more of it.
+const VALUE_MAX: usize = 8_192;
 
 /// One mailbox of an address list, nothing decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +31,9 @@ pub(crate) fn read(value: &[u8]) -> Vec<Mailbox> {
     let value = without_group(&without_escaped_escapes(trim_end(value)));
     let mut out = Vec::new();
     let mut rest = value.as_slice();
-    while !rest.is_empty() && out.len() < MAILBOXES_MAX {
-        let Some((found, behind)) = Found::read(rest) else { break };
+    let ahead = Ahead::default();
+    while !rest.is_empty() && out.len() < MAILBOXES_MAX && ahead.words.get() < WORDS_MAX {
+        let Some((found, behind)) = Found::read(rest, &ahead) else { break };
         out.push(found.mailbox());
         rest = behind;
     }
@@ -34,7 +42,7 @@ pub(crate) fn read(value: &[u8]) -> Vec<Mailbox> {
         && out.len() < MAILBOXES_MAX
     {
         rest = rest.get(open + 1..).unwrap_or_default();
-        if let Some(length) = address_length(rest)
+        if let Some(length) = address_length(rest, &ahead)
             && rest.get(length) == Some(&b'>')
         {
             let address = rest.get(..length).filter(|address| is_plausible(address));
@@ -89,6 +97,65 @@ fn without_group(value: &[u8]) -> Vec<u8> {
     }
 }
 
+/// What is known of a value from some place on, so that nothing is looked for twice. Places are counted from its end.
+#[derive(Default)]
+struct Ahead {
+    /// No quoted string that begins so near the end has an end.
+    unclosed: Cell<usize>,
+    /// From the first place on, the next white space stands at the second.
+    space: Cell<(usize, usize)>,
+    /// A comment that begins between these places ends at the second, or none begins there.
+    comment: Cell<(usize, usize, bool)>,
+    /// Ends of addresses in angles that were tried.
+    tried: Cell<usize>,
+    /// Octets that were read as words.
+    words: Cell<usize>,
+}
+
+impl Ahead {
+    /// The length of a quoted string at the start of the rest of the value.
+    fn quoted(&self, rest: &[u8]) -> Option<usize> {
+        if rest.first() != Some(&b'"') || rest.len() <= self.unclosed.get() {
+            return None;
+        }
+        let length = quoted_length(rest);
+        if length.is_none() {
+            self.unclosed.set(rest.len());
+        }
+        length
+    }
+
+    /// A comment at the start of the rest of the value: its text, and what follows.
+    fn comment<'v>(&self, rest: &'v [u8]) -> Option<(&'v [u8], &'v [u8])> {
+        if rest.first() != Some(&b'(') {
+            return None;
+        }
+        let (from, to, is_one) = self.comment.get();
+        if rest.len() <= from && rest.len() > to {
+            let (head, behind) = rest.split_at_checked(rest.len() - to)?;
+            return is_one.then_some((head.get(1..)?, behind.get(1..)?));
+        }
+        let found = comment_at(rest);
+        let (to, is_one) = match found {
+            Ok((_, behind)) => (behind.len() + 1, true),
+            Err(length) => (rest.len() - length, false),
+        };
+        self.comment.set((rest.len(), to, is_one));
+        found.ok()
+    }
+
+    /// Octets before the next white space, or all of the rest of the value.
+    fn space(&self, rest: &[u8]) -> usize {
+        let (from, to) = self.space.get();
+        if rest.len() <= from && to <= rest.len() {
+            return rest.len() - to;
+        }
+        let length = rest.iter().position(|octet| is_space(*octet)).unwrap_or(rest.len());
+        self.space.set((rest.len(), rest.len() - length));
+        length
+    }
+}
+
 /// One entry of a list as it was written.
 #[derive(Default)]
 struct Found<'v> {
@@ -100,26 +167,27 @@ struct Found<'v> {
 
 impl<'v> Found<'v> {
     /// Reads one entry and the comma or semicolon behind it; `None` if nothing of the kind stands there.
-    fn read(text: &'v [u8]) -> Option<(Self, &'v [u8])> {
+    fn read(text: &'v [u8], ahead: &Ahead) -> Option<(Self, &'v [u8])> {
         let text = trim_start(text);
-        let phrase = phrase_length(text);
+        let phrase = phrase_length(text, ahead);
+        ahead.words.set(ahead.words.get() + phrase);
         let (words, behind) = text.split_at_checked(phrase)?;
         if let Some(inside) = trim_start(behind).strip_prefix(b"<")
-            && let Some((address, comment, rest)) = in_angles(inside)
+            && let Some((address, comment, rest)) = in_angles(inside, ahead)
         {
             let phrase = (phrase > 0).then_some(words);
             return Some((Self { phrase, address: Some(address), in_angles: true, comment }, rest));
         }
-        if let Some(length) = address_length(text)
+        if let Some(length) = address_length(text, ahead)
             && let Some((address, behind)) = text.split_at_checked(length)
-            && let Some((comment, rest)) = end_of_entry(behind)
+            && let Some((comment, rest)) = end_of_entry(behind, ahead)
         {
             return Some((Self { address: Some(address), comment, ..Self::default() }, rest));
         }
         if phrase == 0 {
             return None;
         }
-        let (comment, rest) = end_of_entry(behind)?;
+        let (comment, rest) = end_of_entry(behind, ahead)?;
         Some((Self { phrase: Some(words), comment, ..Self::default() }, rest))
     }
 
@@ -127,16 +195,12 @@ impl<'v> Found<'v> {
         let mut address = self.address.map(<[u8]>::to_vec);
         if self.in_angles {
             address = address.map(|text| without_comments(&text));
-            address = address.filter(|text| address_length(text) == Some(text.len()));
+            address = address.filter(|text| is_address(text));
         }
         address = address.filter(|text| is_plausible(text));
         let mut phrase = self.phrase.map(unquoted);
         if let Some(words) = &phrase {
-            if address.is_none()
-                && address_length(words) == Some(words.len())
-                && is_plausible(words)
-                && has_host(words)
-            {
+            if address.is_none() && is_address(words) && is_plausible(words) && has_host(words) {
                 address = phrase.take();
             } else if words.is_empty() || address.as_ref() == Some(words) {
                 phrase = None;
@@ -165,13 +229,13 @@ fn quoted_length(text: &[u8]) -> Option<usize> {
 }
 
 /// The length of words and quoted strings at the start.
-fn phrase_length(text: &[u8]) -> usize {
+fn phrase_length(text: &[u8], ahead: &Ahead) -> usize {
     let mut length = 0;
     loop {
         let rest = text.get(length..).unwrap_or_default();
         let stop = |octet: &u8| matches!(octet, b'"' | b',' | b';' | b'<');
         let plain = rest.iter().position(stop).unwrap_or(rest.len());
-        let step = if plain > 0 { Some(plain) } else { quoted_length(rest) };
+        let step = if plain > 0 { Some(plain) } else { ahead.quoted(rest) };
         match step {
             Some(step) => length += step,
             None => return length,
@@ -179,8 +243,13 @@ fn phrase_length(text: &[u8]) -> usize {
     }
 }
 
+/// True for an address and nothing else.
+fn is_address(text: &[u8]) -> bool {
+    address_length(text, &Ahead::default()) == Some(text.len())
+}
+
 /// The length of an address at the start.
-fn address_length(text: &[u8]) -> Option<usize> {
+fn address_length(text: &[u8], ahead: &Ahead) -> Option<usize> {
     let special = |octet: u8| {
         is_space(octet)
             || matches!(octet, b'<' | b'>' | b'(' | b')' | b'[' | b']' | b',' | b':' | b';')
@@ -189,7 +258,7 @@ fn address_length(text: &[u8]) -> Option<usize> {
         let end = text.iter().position(|octet| special(*octet) || *octet == b'@');
         end.unwrap_or(text.len())
     };
-    let quoted = quoted_length(text).filter(|length| text.get(*length) == Some(&b'@'));
+    let quoted = ahead.quoted(text).filter(|length| text.get(*length) == Some(&b'@'));
     let user = quoted.unwrap_or_else(|| local(text));
     let host = text.get(user..)?.strip_prefix(b"@").filter(|_| user > 0)?;
     let length = match host.strip_prefix(b"[") {
@@ -210,15 +279,15 @@ fn address_length(text: &[u8]) -> Option<usize> {
 type InAngles<'v> = (&'v [u8], Option<&'v [u8]>, &'v [u8]);
 
 /// An address in angles (behind the first one), what repeats it, a comment, and what follows.
-fn in_angles(inside: &[u8]) -> Option<InAngles<'_>> {
+fn in_angles<'v>(inside: &'v [u8], ahead: &Ahead) -> Option<InAngles<'v>> {
     let text = trim_start(inside);
     let first = text.iter().position(|octet| matches!(octet, b'>' | b'@')).unwrap_or(text.len());
     let run = text.get(first..).unwrap_or_default();
-    let run = first + run.iter().position(|octet| is_space(*octet)).unwrap_or(run.len());
+    let run = first + ahead.space(run);
     let try_end = |end: usize| {
         let (address, behind) = text.split_at_checked(end)?;
         let behind = trim_start(behind).strip_prefix(b">")?;
-        let (comment, rest) = end_of_entry(without_repeats(behind))?;
+        let (comment, rest) = end_of_entry(without_repeats(behind, ahead), ahead)?;
         Some((address, comment, rest))
     };
     if run > first
@@ -228,20 +297,27 @@ fn in_angles(inside: &[u8]) -> Option<InAngles<'_>> {
     }
     let window = text.get(first..run).unwrap_or_default();
     let ends = memchr::memrchr_iter(b'>', window).map(|at| first + at).filter(|end| *end > first);
-    if let Some(found) = ends.take(ENDS_MAX).find_map(try_end) {
-        return Some(found);
+    for end in ends.take(ENDS_MAX) {
+        let tried = ahead.tried.get();
+        if tried >= ALL_ENDS_MAX {
+            break;
+        }
+        ahead.tried.set(tried + 1);
+        if let Some(found) = try_end(end) {
+            return Some(found);
+        }
     }
     try_end(trim_end(text.get(..first).unwrap_or_default()).len())
 }
 
 /// Some programs write the same address twice.
-fn without_repeats(text: &[u8]) -> &[u8] {
+fn without_repeats<'v>(text: &'v [u8], ahead: &Ahead) -> &'v [u8] {
     let mut rest = text;
     while let Some(inside) = trim_start(rest).strip_prefix(b"<") {
         let inside = trim_start(inside);
-        let start = quoted_length(inside).unwrap_or(0);
+        let start = ahead.quoted(inside).unwrap_or(0);
         let run = inside.get(start..).unwrap_or_default();
-        let run = run.iter().position(|octet| is_space(*octet)).unwrap_or(run.len());
+        let run = ahead.space(run);
         let word = inside.get(start..start + run).unwrap_or_default();
         let behind = trim_start(inside.get(start + run..).unwrap_or_default());
         rest = match (behind.strip_prefix(b">"), memchr::memrchr(b'>', word)) {
@@ -254,8 +330,8 @@ fn without_repeats(text: &[u8]) -> &[u8] {
 }
 
 /// A comment, and a comma, a semicolon or the end.
-fn end_of_entry(text: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
-    if let Some((comment, behind)) = comment_at(trim_start(text))
+fn end_of_entry<'v>(text: &'v [u8], ahead: &Ahead) -> Option<(Option<&'v [u8]>, &'v [u8])> {
+    if let Some((comment, behind)) = ahead.comment(trim_start(text))
         && let Some(rest) = separator(behind)
     {
         return Some((Some(comment), rest));
@@ -272,40 +348,41 @@ fn separator(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// A comment that holds no other one: its text, and what follows.
-fn comment_at(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let inside = text.strip_prefix(b"(")?;
+///
+/// # Errors
+/// Octets before which no comment begins: at an escaped `(` among them one would end as this one does.
+fn comment_at(text: &[u8]) -> Result<(&[u8], &[u8]), usize> {
+    let inside = text.strip_prefix(b"(").ok_or(0_usize)?;
     let mut escaped = false;
     for (place, octet) in inside.iter().enumerate() {
         match octet {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'(' => return None,
-            b')' => return Some((inside.get(..place)?, inside.get(place + 1..)?)),
+            b'(' => return Err(place + 1),
+            b')' => {
+                let (comment, behind) = inside.split_at_checked(place).unwrap_or((inside, &[]));
+                return Ok((comment, behind.get(1..).unwrap_or_default()));
+            }
             _ => {}
         }
     }
-    None
+    Err(text.len())
 }
 
 fn without_comments(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    // Behind the last `)` no comment ends, so none is looked for.
-    let mut left = memchr::memrchr(b')', text).map_or(0, |at| text.len() - at);
     while let Some(place) = memchr::memchr(b'(', rest) {
-        if rest.len() - place <= left || left == 0 {
-            break;
-        }
         let (before, from) = rest.split_at_checked(place).unwrap_or((rest, &[]));
         out.extend_from_slice(before);
         rest = match comment_at(from) {
-            Some((_, behind)) => behind,
-            None => {
-                out.push(b'(');
-                from.get(1..).unwrap_or_default()
+            Ok((_, behind)) => behind,
+            Err(length) => {
+                let (no_comment, behind) = from.split_at_checked(length).unwrap_or((from, &[]));
+                out.extend_from_slice(no_comment);
+                behind
             }
         };
-        left = left.min(rest.len());
     }
     out.extend_from_slice(rest);
     out
@@ -359,7 +436,10 @@ fn has_host(address: &[u8]) -> bool {
 pub(crate) fn senders(mail: &Mail<'_>) -> Vec<String> {
     let message = mail.message;
     let of = |name: &str| -> Vec<String> {
-        let values = message.fields(name).map(|field| unfold(message.octets(&field.value)));
+        let values = message.fields(name).map(|field| {
+            let value = message.octets(&field.value);
+            unfold(value.get(..VALUE_MAX).unwrap_or(value))
+        });
         let addresses = values.flat_map(|value| read(&value)).filter_map(|one| one.address);
         addresses.map(|address| String::from_utf8_lossy(&address).into_owned()).collect()
     };
@@ -448,6 +528,33 @@ mod tests {
         check("Ann,(<a@b>)", &[(Some("Ann"), None), (None, Some("a@b"))]);
         check("<a@b@c>", &[(None, Some("a@b"))]);
         check("", &[]);
+    }
+
+    /// Looked for anew at every escape, this would take minutes.
+    #[test]
+    fn a_comment_that_is_none_is_looked_for_once() {
+        let head = [b"a ".as_slice(), &b"\\(".repeat(400_000), b"( )"].concat();
+        let found = read(&[&head, b"<a@b.test>".as_slice()].concat());
+        let [Mailbox { phrase: Some(phrase), address: Some(address) }] = found.as_slice() else {
+            panic!("{} mailboxes", found.len());
+        };
+        // Only what stands in the last pair is a comment.
+        assert_eq!(phrase.len(), head.len() - 3);
+        assert_eq!(address, b"a@b.test");
+    }
+
+    /// Without memory each of these takes minutes.
+    #[test]
+    fn what_was_looked_for_is_not_looked_for_again() {
+        let tail = "x".repeat(60_000);
+        for (value, want) in [
+            ("<a>,".repeat(1_000) + &"><".repeat(64) + &tail, 1_000),
+            ("\\\"x@y;".repeat(10_000), 1_000),
+            ("x@y\\(,".repeat(10_000) + ")x", 1_000),
+            ("\\\"x@y,\"".repeat(10_000), 4),
+        ] {
+            assert_eq!(read(value.as_bytes()).len(), want, "{value:.20}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod address;
 mod body;
 mod charset;
 pub(in crate::filters::spam) mod content_type;
+pub(in crate::filters::spam) mod fuzzing;
 pub(in crate::filters::spam) mod header;
 pub(in crate::filters::spam) mod html;
 pub(in crate::filters::spam) mod parts;
@@ -23,7 +24,8 @@ pub(in crate::filters::spam) use body::{Cut, LeftOut, Shown, paragraphs, raw as 
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
 pub(in crate::filters::spam) use uri::{
-    Link, LinkTables, Links, PageLink, PageLinks, delimited, is_address, to_ascii,
+    Link, LinkTables, Links, PageLink, PageLinks, ROOM as LINKS_ROOM, delimited, is_address,
+    to_ascii,
 };
 
 use super::view::View;

@@ -17,13 +17,16 @@ use redirect::Redirectors;
 use search::{Found, Kind, Search, starts_with};
 
 pub(in crate::filters::spam) use domain::{Boundaries, is_address, to_ascii};
-pub(in crate::filters::spam) use page::{PageLink, PageLinks};
+pub(in crate::filters::spam) use page::{PageLink, PageLinks, ROOM};
 pub(in crate::filters::spam) use redirect::delimited;
 
 /// Links of a mail that are looked at.
 const LINKS_MAX: usize = 4_000;
 /// Octets of all forms of all links.
 const FORMS_MAX: usize = 1 << 20;
+/// Octets of forms that are made, those that are known already with them: one link in every part costs no more. Far
+/// beyond what a mail has whose links differ.
+const MADE_MAX: usize = 16 << 20;
 
 /// What rule files say about links.
 #[derive(Debug, Default)]
@@ -76,6 +79,8 @@ pub(in crate::filters::spam) struct Links {
     by_raw: HashMap<Vec<u8>, usize>,
     seen: HashSet<Vec<u8>>,
     forms_size: usize,
+    /// Octets of all forms that were made.
+    made: usize,
     /// A link was too long to be looked at whole.
     pub(in crate::filters::spam) truncated: bool,
     /// So many were left out, because there are too many: one that stands there several times counts each time.
@@ -210,13 +215,20 @@ impl Links {
         tables: &LinkTables,
     ) -> Option<usize> {
         let place = self.by_raw.get(raw).copied();
-        if place.is_none() && (self.all.len() >= LINKS_MAX || self.forms_size > FORMS_MAX) {
+        let tired = self.made > MADE_MAX;
+        if place.is_none() && (self.all.len() >= LINKS_MAX || self.forms_size > FORMS_MAX || tired)
+        {
             self.left_out += 1;
             return None;
         }
         let LinkTables { boundaries, redirectors, .. } = tables;
         let reader = Reader { boundaries, redirectors, wide: how.wide };
-        let mut forms = if how.only_host { vec![raw.to_vec()] } else { reader.forms(raw) };
+        let mut forms = match how.only_host {
+            _ if tired => Vec::new(),
+            true => vec![raw.to_vec()],
+            false => reader.forms(raw),
+        };
+        self.made += forms.iter().map(Vec::len).sum::<usize>();
         let mut hosts: Vec<(String, String)> = Vec::new();
         for form in &mut forms {
             self.truncated |= form.len() > canonical::LINK_MAX;
@@ -421,6 +433,23 @@ mod tests {
     }
 
     #[test]
+    fn one_link_in_every_part_is_taken_apart_a_few_times() {
+        let tables = tables();
+        let address = "http://a.org/".repeat(600);
+        let page = Html {
+            uris: vec![HtmlUri { tag: "a".to_owned(), value: address, base: None }],
+            ..Html::default()
+        };
+        let mut links = Links::default();
+        for _ in 0..200 {
+            links.add_page(&PageLinks::read(&page, false, &mut ROOM.clone()), &tables);
+        }
+        assert!(links.made <= MADE_MAX + (1 << 20), "{}", links.made);
+        assert_eq!(links.all().len(), 1);
+        assert!(links.all().iter().all(|link| link.types == ["a"]));
+    }
+
+    #[test]
     fn a_page_adds_types_and_texts() {
         let tables = tables();
         let mut links = Links::default();
@@ -436,7 +465,7 @@ mod tests {
             anchors: vec![here.clone(), here],
             ..Html::default()
         };
-        let page = PageLinks::read(&page, false);
+        let page = PageLinks::read(&page, false, &mut page::ROOM.clone());
         links.add_page(&page, &tables);
         let [first, second] = links.all() else { panic!("{links:?}") };
         assert_eq!(first.types, ["parsed", "a"]);

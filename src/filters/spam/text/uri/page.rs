@@ -8,6 +8,10 @@ use super::target::resolve;
 use crate::filters::spam::text::html::Html;
 use crate::filters::spam::text::perl::Text;
 
+/// Octets that the links of all pages of a mail may have, the base of each counted with it: a long base would otherwise
+/// be there once for each link. SpamAssassin has no such limit.
+pub(in crate::filters::spam) const ROOM: usize = 4 << 20;
+
 /// A link of a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::filters::spam) struct PageLink {
@@ -35,11 +39,19 @@ pub(in crate::filters::spam) struct PageLinks {
 }
 
 impl PageLinks {
-    /// `wide`: see [`Text`]; it is that of the page.
-    pub(in crate::filters::spam) fn read(page: &Html, wide: bool) -> Self {
+    /// `wide`: see [`Text`]; it is that of the page. `room`: octets that are left, at first [`ROOM`].
+    pub(in crate::filters::spam) fn read(page: &Html, wide: bool, room: &mut usize) -> Self {
         let mut all = Self { truncated: page.uri_truncated, wide, ..Self::default() };
         let octets = |text: &str| Text { text: text.to_owned(), wide }.octets();
         for uri in &page.uris {
+            let length = uri.value.len() + uri.base.as_ref().map_or(0, |base| base.len());
+            match room.checked_sub(length) {
+                Some(left) => *room = left,
+                None => {
+                    all.truncated = true;
+                    break;
+                }
+            }
             let base = octets(uri.base.as_deref().unwrap_or_default());
             all.push(&uri.tag, &octets(&uri.value), &base);
         }
@@ -119,7 +131,7 @@ mod tests {
             anchors: vec![anchor("http://a.org/", "here"), anchor("x", "é"), anchor("", "")],
             ..Html::default()
         };
-        let links = PageLinks::read(&page, true);
+        let links = PageLinks::read(&page, true, &mut ROOM.clone());
         let seen: Vec<(String, String, usize)> = links
             .links()
             .iter()
@@ -136,5 +148,20 @@ mod tests {
             ("", "", 1),
         ];
         assert_eq!(seen, want.map(|(link, tags, texts)| (link.to_owned(), tags.to_owned(), texts)));
+    }
+
+    #[test]
+    fn a_long_base_is_not_there_once_for_each_link_of_every_page() {
+        let base = format!("http://a.test/{}/", "x".repeat(8_000));
+        let uris = (0..4_000).map(|number| uri("a", &number.to_string(), Some(&base))).collect();
+        let page = Html { uris, ..Html::default() };
+        let mut room = ROOM;
+        let mut size = 0;
+        for _ in 0..20 {
+            let links = PageLinks::read(&page, false, &mut room);
+            assert!(links.truncated);
+            size += links.links().iter().map(|link| link.address.len()).sum::<usize>();
+        }
+        assert!((ROOM / 2..=ROOM).contains(&size), "{size}");
     }
 }
