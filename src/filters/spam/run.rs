@@ -265,15 +265,14 @@ impl<'r> Run<'r> {
         let Some(rule) = self.engine.rules.get(place) else { return true };
         match &rule.check {
             _ if rule.score(self.learned) == Score(0) => true,
-            Check::Pattern(PatternCheck { text, slot: Some(slot), negated: false, .. }) => {
-                self.text(*text).1.get(*slot as usize).is_some_and(Places::is_empty)
-            }
+            Check::Pattern(check) => match check.slot.filter(|_| !check.negated) {
+                Some(slot) => {
+                    self.text(check.text).1.get(slot as usize).is_some_and(Places::is_empty)
+                }
+                None => false,
+            },
             Check::Unavailable(_) | Check::Off(_) => true,
-            Check::Pattern(_)
-            | Check::Template(_)
-            | Check::Exists(_)
-            | Check::Meta(_)
-            | Check::Function(_) => false,
+            Check::Template(_) | Check::Exists(_) | Check::Meta(_) | Check::Function(_) => false,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::filters::spam::text::parts::{Part, Parts};
+use crate::filters::spam::text::perl::is_space;
 use crate::filters::spam::view::View;
 
 use super::{Arguments, Call, Function};
@@ -100,10 +101,16 @@ fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> (Words<'p>, Words<'p>) {
                     letter.is_ascii_alphanumeric()
                 }
         };
-        for word in shown.text.split(|letter| shown.is_space(letter)) {
+        let mut count = |word: &'p str| {
             if word.contains(letter) {
                 *words.entry(word).or_default() += 1;
             }
+        };
+        if shown.has_plain_space() {
+            let blank = |letter: char| u8::try_from(letter).is_ok_and(is_space);
+            shown.text.split(blank).for_each(&mut count);
+        } else {
+            shown.text.split(|letter| shown.is_space(letter)).for_each(&mut count);
         }
         // An image alone is a word that no text has.
         let images = rendered.html.as_ref().is_some_and(|html| html.inside.contains_key("img"));

@@ -121,8 +121,13 @@ impl Pattern {
         let parsed = perl::parse(pattern, flags)?;
         let (program, points) = compile::compile(&parsed)?;
         let start = Start::of(&program);
-        let (window, needed) =
-            if start.text { (None, None) } else { window::best(&program, &points) };
+        // At the start of a text one try is enough: a window is worth it only where it tells which texts to try.
+        let (window, needed) = match window::best(&program, &points) {
+            (window, needed) if start.text => {
+                (window.filter(|window| window.offset.is_none()).or(needed), None)
+            }
+            both => both,
+        };
         Ok(Self { start, min: parsed.node.lengths().min, window, needed, program })
     }
 

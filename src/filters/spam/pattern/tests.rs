@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
+use crate::filters::spam::hunt::Hunt;
+use crate::filters::spam::text::{Segments, Target};
+
 use super::program::Program;
 use super::{Machine, Pattern, Refusal, TextRules, compile, perl};
-use crate::filters::spam::text::{Segments, Target};
 
 const STEPS: u64 = 1_000_000;
 
@@ -204,6 +206,34 @@ fn patterns() -> impl Strategy<Value = String> {
     })
 }
 
+/// Patterns of octets that are rare in text, so that nearly all have a window, with borders of words and lines.
+fn rare_patterns() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "[abQZ%]",
+        Just("Q".to_owned()),
+        Just("[QZ]".to_owned()),
+        Just("[%.]".to_owned()),
+        Just("[a-z]+".to_owned()),
+        Just(r"\s".to_owned()),
+        Just(r"\b".to_owned()),
+        Just(r"\B".to_owned()),
+        Just("^".to_owned()),
+        Just("(?m:^)".to_owned()),
+        Just("$".to_owned()),
+        Just("(?!a)".to_owned()),
+        Just("(?<=Q)".to_owned()),
+    ];
+    let row = proptest::collection::vec(leaf, 1..4).prop_map(|pieces| pieces.concat());
+    let piece = prop_oneof![
+        row.clone(),
+        proptest::collection::vec(row.clone(), 1..4)
+            .prop_map(|rows| format!("(?:{})", rows.join("|"))),
+        (row, prop_oneof!["[*+?]", Just("{2}".to_owned()), Just("{0,3}".to_owned())])
+            .prop_map(|(row, count)| format!("(?:{row}){count}")),
+    ];
+    proptest::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -220,6 +250,28 @@ proptest! {
             prop_assert_eq!(want.first(), Some(&first), "{}", text);
         } else if pattern.find(subject.as_bytes(), 0, &mut machine).is_none() {
             prop_assert!(want.is_empty(), "{}: {:?}", text, want);
+        }
+    }
+
+    /// Where the sieve says that a pattern may match, it finds the same as everywhere.
+    #[test]
+    fn what_the_sieve_passes_by_holds_no_match(
+        words in proptest::collection::vec(rare_patterns(), 4..8),
+        pieces in proptest::collection::vec("[abQZ% .\n]{0,24}", 1..5),
+    ) {
+        let patterns: Vec<Pattern> =
+            words.iter().filter_map(|text| Pattern::compile(text.as_bytes(), "").ok()).collect();
+        let mut text = Segments::default();
+        pieces.iter().for_each(|piece| text.push(piece.as_bytes()));
+        let mut rules = TextRules::new(Target::Body, "body".to_owned());
+        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
+        let candidates = rules.candidates(&text);
+        for ((pattern, slot), word) in patterns.iter().zip(slots).zip(&words) {
+            let places = slot.and_then(|slot| candidates.get(slot as usize));
+            let hunt = |places| Hunt { pattern, text: &text, unset: None, places, skip: 0 };
+            let want = hunt(None).first(&mut Machine::new(STEPS));
+            let found = hunt(places).first(&mut Machine::new(STEPS));
+            prop_assert_eq!(found, want, "{} in {:?}", word, pieces);
         }
     }
 

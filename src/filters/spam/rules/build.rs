@@ -40,7 +40,7 @@ pub(in crate::filters::spam) struct Rule {
 /// How a rule is asked.
 #[derive(Debug)]
 pub(in crate::filters::spam) enum Check {
-    Pattern(PatternCheck),
+    Pattern(Box<PatternCheck>),
     /// Is the field there? The place of its text.
     Exists(usize),
     /// An expression over other rules.
@@ -265,7 +265,7 @@ impl Builder {
                     return Ok(Check::Template(Template { text, negated, pattern, flags }));
                 }
                 let pattern = Pattern::compile(&pattern, &flags).map_err(Trouble::Rule)?;
-                Check::Pattern(PatternCheck { text, pattern, negated, unset, slot: None })
+                Check::Pattern(Box::new(PatternCheck { text, pattern, negated, unset, slot: None }))
             }
             Question::Exists(target, place) => Check::Exists(self.text(target, place)),
             Question::Meta(text) => {
@@ -412,7 +412,7 @@ impl Builder {
             // "Nothing found, no match" says nothing where something else stands in for what is not there.
             let here = |check: &&mut PatternCheck| check.text == place && check.unset.is_none();
             let checks = self.rules.iter_mut().filter_map(|rule| match &mut rule.check {
-                Check::Pattern(check) => Some(check),
+                Check::Pattern(check) => Some(check.as_mut()),
                 Check::Template(_)
                 | Check::Exists(_)
                 | Check::Meta(_)

@@ -6,7 +6,7 @@
 
 use super::header::first_line;
 use super::parts::{Part, Parts};
-use super::perl::Text;
+use super::perl::{Text, is_space};
 use super::segments::Segments;
 
 /// Characters of a part's text that are looked at.
@@ -174,15 +174,24 @@ fn is_unseen(letter: char) -> bool {
 fn flow(text: &Text) -> Text {
     let mut out = String::with_capacity(text.text.len());
     let mut rest = text.text.as_str();
+    let plain = text.has_plain_space();
     while !rest.is_empty() {
-        let end = rest.find(|letter| text.is_space(letter)).unwrap_or(rest.len());
+        let end = match plain {
+            true => rest.bytes().position(is_space),
+            false => rest.find(|letter| text.is_space(letter)),
+        };
+        let end = end.unwrap_or(rest.len());
         let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if word.contains('\0') {
             out.extend(word.chars().map(|letter| if letter == '\0' { '\n' } else { letter }));
         } else {
             out.push_str(word);
         }
-        let end = behind.find(|letter| !text.is_space(letter)).unwrap_or(behind.len());
+        let end = match plain {
+            true => behind.bytes().position(|octet| !is_space(octet)),
+            false => behind.find(|letter| !text.is_space(letter)),
+        };
+        let end = end.unwrap_or(behind.len());
         let (blank, behind) = behind.split_at_checked(end).unwrap_or((behind, ""));
         rest = behind;
         let (first, last) = (blank.find('\n'), blank.rfind('\n'));

@@ -87,12 +87,12 @@ pub fn spam_texts(octets: &[u8]) {
         let _ = part.content_type();
     }
     for shown in [Shown::All, Shown::Visible, Shown::Invisible] {
-        let text = body::paragraphs(&parts, shown);
+        let text = body::paragraphs(&parts, shown).text;
         whole(&text);
         assert!((0..text.len()).all(|index| text.get(index).0.len() <= 2_049), "{shown:?}");
         assert!(text.buffer().len() <= 5 << 20, "{shown:?}: {} octets", text.buffer().len());
     }
-    let raw = body::raw(&parts);
+    let raw = body::raw(&parts).text;
     whole(&raw);
     assert!((0..raw.len()).all(|index| raw.get(index).0.len() <= 4_096), "a raw piece");
     assert!(raw.buffer().len() <= 2 << 20, "{} raw octets", raw.buffer().len());

@@ -18,7 +18,11 @@ impl Text {
 
     /// One character for each octet.
     pub(in crate::filters::spam) fn narrow(octets: &[u8]) -> Self {
-        Self { text: octets.iter().map(|octet| char::from(*octet)).collect(), wide: false }
+        let text = match std::str::from_utf8(octets) {
+            Ok(text) if text.is_ascii() => text.to_owned(),
+            _ => octets.iter().map(|octet| char::from(*octet)).collect(),
+        };
+        Self { text, wide: false }
     }
 
     /// The octets that rules look at.
@@ -27,6 +31,11 @@ impl Text {
             return self.text.as_bytes().to_vec();
         }
         self.text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect()
+    }
+
+    /// True if all its white space is ASCII, so that octets can be asked instead of characters.
+    pub(in crate::filters::spam) fn has_plain_space(&self) -> bool {
+        !self.wide || self.text.is_ascii()
     }
 
     /// White space: outside ASCII only in wide strings.
