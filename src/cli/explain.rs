@@ -4,7 +4,7 @@ use super::{Answer, Failure, Options, exit, load, print, scan};
 
 /// Prints what is known of a mail in the history.
 pub fn run(options: &Options, id: &str) -> Answer {
-    let site = load::site(options, None)?;
+    let site = load::site_in_brief(options)?;
     let quarantine = load::quarantine(&site.config)?;
     let rows = quarantine.history(id).map_err(|error| Failure::new(exit::IO, error.to_string()))?;
     if rows.is_empty() {

@@ -11,6 +11,9 @@ use crate::plain_file;
 use crate::quarantine::Quarantine;
 use crate::site::Site;
 
+/// Warnings that a command shows which is not about the configuration.
+const WARNINGS_IN_BRIEF: usize = 3;
+
 /// The configuration alone.
 pub fn config(options: &Options) -> Result<Loaded, Failure> {
     let request = Request::of_process(options.config.clone(), options.set.clone());
@@ -24,10 +27,25 @@ pub fn site(options: &Options, previous: Option<&Site>) -> Result<Site, Failure>
     Ok(site)
 }
 
+/// The same for commands that are given many times a day: of many warnings the first ones, and how many are left.
+pub fn site_in_brief(options: &Options) -> Result<Site, Failure> {
+    let (site, report) = load(options, None, WARNINGS_IN_BRIEF)?;
+    let _ = std::io::stderr().lock().write_all(report.as_bytes());
+    Ok(site)
+}
+
 /// The configuration and the filters, and their warnings as text.
 pub fn site_with_report(
     options: &Options,
     previous: Option<&Site>,
+) -> Result<(Site, String), Failure> {
+    load(options, previous, usize::MAX)
+}
+
+fn load(
+    options: &Options,
+    previous: Option<&Site>,
+    shown: usize,
 ) -> Result<(Site, String), Failure> {
     let loaded = config(options)?;
     let mut sources = loaded.sources.clone();
@@ -35,8 +53,14 @@ pub fn site_with_report(
         Ok((site, mut warnings)) => {
             let mut all = loaded.warnings;
             all.append(&mut warnings);
+            let more = all.len().saturating_sub(shown);
+            all.truncate(shown);
             add_sources(&mut sources, &all);
-            Ok((site, render_all(&all, &sources)))
+            let mut report = render_all(&all, &sources);
+            if more > 0 {
+                report += &format!("{more} more warnings: `tamis check` shows them all\n");
+            }
+            Ok((site, report))
         }
         Err(mistakes) => {
             add_sources(&mut sources, &mistakes);

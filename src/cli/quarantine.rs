@@ -74,7 +74,7 @@ pub enum What {
 
 /// Does it.
 pub fn run(options: &Options, what: &What) -> Answer {
-    let site = load::site(options, None)?;
+    let site = load::site_in_brief(options)?;
     let quarantine = load::quarantine(&site.config)?;
     let runtime = runtime()?;
     match what {

@@ -55,7 +55,7 @@ pub struct ScanOptions {
 
 /// Decides about each file in turn.
 pub fn run(options: &Options, scan: &ScanOptions) -> Answer {
-    let site = Arc::new(load::site(options, None)?);
+    let site = Arc::new(load::site_in_brief(options)?);
     let listener = listener(&site, scan.listener.as_deref())?;
     let runtime = runtime()?;
     let memory = Memory::default();

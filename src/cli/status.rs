@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(3);
 
 /// Prints what listens, what answers and what is off; exit status 1 if mail would have to wait.
 pub fn run(options: &Options) -> Answer {
-    let site = load::site(options, None)?;
+    let site = load::site_in_brief(options)?;
     let runtime = runtime()?;
     let config = &site.config;
     let mut healthy = true;

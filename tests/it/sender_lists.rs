@@ -1,4 +1,4 @@
-//! Lists of senders as sites have them: files of any name, included by their local.cf.
+//! Rule files as sites have them: a local.cf with lists of senders in files of any name, and with keys that mean nothing to us.
 
 use serde_json::Value;
 
@@ -34,4 +34,28 @@ fn the_lists_that_a_local_cf_includes_count() {
     let output = tamis.run(&["check"]);
     let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(!told.contains("cannot be read"), "{told}");
+}
+
+#[test]
+fn of_many_warnings_scan_shows_the_first_and_check_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("local.cf");
+    let keys =
+        ["report_contact x", "clear_headers", "bayes_auto_learn 1", "report_safe 1", "report a"];
+    std::fs::write(&rules, format!("{}\n", keys.join("\n"))).unwrap();
+    let mail = folder.path().join("mail.eml");
+    std::fs::write(&mail, "From: <ann@example.net>\nSubject: Hello\n\nAll is well.\n").unwrap();
+    let tables = format!("[spam]\nrules = [\"{}\"]\n", rules.display());
+    let tamis = Setup::to(Sink::start().port).more(&tables).prepare();
+    let told = |arguments: &[&str]| {
+        let output = tamis.run(arguments);
+        [output.stderr, output.stdout].map(|octets| String::from_utf8(octets).unwrap()).concat()
+    };
+    let warnings = |text: &str| text.lines().filter(|line| line.starts_with("warning: ")).count();
+    let (check, scan) = (told(&["check"]), told(&["scan", mail.to_str().unwrap()]));
+    let all = warnings(&check);
+    assert!(all >= keys.len(), "{check}");
+    assert_eq!(warnings(&scan), 3, "{scan}");
+    let more = format!("{} more warnings: `tamis check` shows them all\n", all - 3);
+    assert!(scan.contains(&more), "{scan}");
 }

@@ -52,7 +52,7 @@ pub struct Mails {
 
 /// Learns.
 pub fn run(options: &Options, what: &What) -> Answer {
-    let site = load::site(options, None)?;
+    let site = load::site_in_brief(options)?;
     match what {
         What::Spam(mails) => learn(options, &site, mails, Some(Class::Spam)),
         What::Ham(mails) => learn(options, &site, mails, Some(Class::Ham)),
