@@ -3,7 +3,7 @@
 use std::fs::{File, FileType};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Opens a file to be read.
 ///
@@ -32,8 +32,11 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub(crate) fn check(path: &Path) -> io::Result<()> {
     let Ok(found) = std::fs::metadata(path) else { return Ok(()) };
     let own = ["/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
+    // `/dev/fd/../zero` begins so too, and is another file.
+    let leads_back = path.components().any(|part| part == Component::ParentDir);
+    let is_own = !leads_back && own.iter().any(|own| path.starts_with(own));
     match special(found.file_type()) {
-        Some(what) if !own.iter().any(|own| path.starts_with(own)) => {
+        Some(what) if !is_own => {
             Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file")))
         }
         Some(_) | None => Ok(()),
@@ -80,6 +83,8 @@ mod tests {
             (pipe.as_path(), "it is a named pipe, not a file"),
             (&socket, "it is a socket, not a file"),
             (Path::new("/dev/zero"), "it is a device, not a file"),
+            (Path::new("/proc/self/fd/../../../dev/zero"), "it is a device, not a file"),
+            (Path::new("/dev/fd/../../../../dev/zero"), "it is a device, not a file"),
         ] {
             assert_eq!(read(path).unwrap_err().to_string(), want);
             assert_eq!(RuleFile::read(path).unwrap_err().to_string(), want);

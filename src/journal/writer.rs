@@ -36,7 +36,9 @@ impl Target {
             LogTarget::Stderr => Place::Stderr,
             LogTarget::File(path) => {
                 // A pipe that nobody reads would stop the mail.
-                crate::plain_file::check(path)?;
+                crate::plain_file::check(path).map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
                 Place::File(OpenOptions::new().create(true).append(true).open(path)?)
             }
             LogTarget::Syslog => {
