@@ -178,6 +178,7 @@ impl Links {
     /// Adds the links of an HTML page.
     pub(in crate::filters::spam) fn add_page(&mut self, page: &PageLinks, tables: &LinkTables) {
         self.truncated |= page.truncated;
+        self.left_out += page.left_out;
         for link in page.links() {
             let types: &[&'static str] =
                 if link.types.is_empty() { &["parsed"] } else { &link.types };
