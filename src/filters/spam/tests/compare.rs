@@ -71,6 +71,13 @@ fn difference(ours: &[u8], theirs: &[u8]) -> String {
     format!("at {same}\n   ours   {}\n   theirs {}", near(ours), near(theirs))
 }
 
+/// The mail that a line is about, if it is still there.
+fn mail_of(line: &serde_json::Value) -> Option<(&str, Message)> {
+    let file = line["f"].as_str()?;
+    let raw = std::fs::read(file).ok()?;
+    Some((file, Message { raw: Bytes::from(raw), ..Message::default() }))
+}
+
 #[test]
 #[ignore = "needs texts that SpamAssassin made"]
 fn texts_are_those_that_spamassassin_makes() {
@@ -80,9 +87,7 @@ fn texts_are_those_that_spamassassin_makes() {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut shown = 0;
     for line in lines() {
-        let Some(file) = line["f"].as_str() else { continue };
-        let Ok(raw) = std::fs::read(file) else { continue };
-        let message = Message { raw: Bytes::from(raw), ..Message::default() };
+        let Some((file, message)) = mail_of(&line) else { continue };
         let envelope = Envelope::default();
         let mail = Mail::alone(&envelope, &message);
         let view = View::new(&engine, &mail);
@@ -161,9 +166,7 @@ fn functions_hit_where_those_of_spamassassin_hit() {
         }
     }
     for line in lines() {
-        let Some(file) = line["f"].as_str() else { continue };
-        let Ok(raw) = std::fs::read(file) else { continue };
-        let message = Message { raw: Bytes::from(raw), ..Message::default() };
+        let Some((file, message)) = mail_of(&line) else { continue };
         let envelope = Envelope::default();
         let mail = Mail::alone(&envelope, &message);
         let view = View::new(&engine, &mail);
