@@ -29,8 +29,10 @@ pub struct Limits {
     pub boundary_bytes_max: usize,
     /// Readings of one part: structures times transfer encodings.
     pub readings_max: usize,
-    /// Octets that may be read another way again: this many, or sixteen times those of the message if that is more.
+    /// Octets that may be read another way again: this many, or those of the message times sixteen if that is more.
     pub again_bytes_min: usize,
+    /// The most of them above those of the message itself: each reading of a text keeps a copy of it.
+    pub again_more_bytes_max: usize,
     /// Links of a message.
     pub links_max: usize,
     /// Nesting of archives.
@@ -68,6 +70,7 @@ impl Default for Limits {
             boundary_bytes_max: 1 << 10,
             readings_max: 6,
             again_bytes_min: 16 << 20,
+            again_more_bytes_max: 64 << 20,
             links_max: 10_000,
             archive_depth_max: 12,
             archive_files_max: 5_000,

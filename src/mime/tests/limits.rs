@@ -171,6 +171,28 @@ fn what_is_read_again_has_a_limit() {
 }
 
 #[test]
+fn a_large_mail_is_not_read_again_sixteen_times() {
+    // Two boundaries a level, and a tail that belongs to each reading of each.
+    let level = |n: usize| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=a{n}; boundary=b{n}\r\n\r\n--a{n}\r\n--b{n}\r\n"
+        )
+    };
+    let texts = |again_more_bytes_max: usize| {
+        let limits = Limits { again_bytes_min: 0, again_more_bytes_max, ..Limits::default() };
+        let mail = (0..5).map(level).collect::<String>() + "\r\n" + &"line\r\n".repeat(20_000);
+        let octets = mail.len();
+        let message = decode(mail.into(), &limits);
+        let kept = message.parts.iter().filter_map(|part| Some(part.text.as_ref()?.len()));
+        (kept.sum::<usize>() / octets, codes(&message).contains(&DefectCode::TooManyParts))
+    };
+    let (all, _) = texts(64 << 20);
+    assert!(all > 10, "a small one is: {all}");
+    let (some, over) = texts(200_000);
+    assert!(some <= 4 && over, "what is kept of a large one stays near its size: {some}");
+}
+
+#[test]
 fn links_have_a_limit() {
     let limits = Limits { links_max: 20, ..Limits::default() };
     let mail = |count: usize| {

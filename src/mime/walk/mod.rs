@@ -90,6 +90,8 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn new(raw: Bytes, limits: &Limits) -> Self {
         const AGAIN_TIMES: usize = 16;
+        let again = raw.len().saturating_mul(AGAIN_TIMES);
+        let again = again.min(raw.len().saturating_add(limits.again_more_bytes_max));
         // What a small mail unpacks to is bounded by its size too, or a hundred of them would fill the memory.
         let octets = u64::try_from(raw.len()).unwrap_or(u64::MAX);
         let expanded = EXPANDED_FREE_BYTES.saturating_add(octets.saturating_mul(EXPANDED_TIMES));
@@ -98,7 +100,7 @@ impl Walk {
             ..limits.clone()
         };
         Self {
-            again_bytes: raw.len().saturating_mul(AGAIN_TIMES).max(limits.again_bytes_min),
+            again_bytes: again.max(limits.again_bytes_min),
             message: Message { raw, ..Message::default() },
             budget: Budget::new(limits),
             work: Vec::new(),
