@@ -61,8 +61,8 @@ pub(in crate::filters::spam) struct Meta {
     pub(in crate::filters::spam) program: Program,
     /// For each name the rules whose values are added; none: there is no such rule.
     pub(in crate::filters::spam) links: Vec<Vec<usize>>,
-    /// Rules without which it cannot hit.
-    pub(in crate::filters::spam) needs: Vec<usize>,
+    /// These rules, each once, the cheapest first.
+    pub(in crate::filters::spam) by_price: Vec<usize>,
 }
 
 /// A pattern over a text.
@@ -148,9 +148,10 @@ pub(in crate::filters::spam) fn build(
         });
     }
     builder.link(&mut book);
-    builder.break_circles(&mut book);
+    let order = builder.break_circles(&mut book);
     builder.drop_unanswered();
     builder.sift();
+    builder.set_prices(&order);
     book.tell_repeated();
     let Builder { rules, by_name, texts, .. } = builder;
     let mut scoring: Vec<usize> = (0..rules.len())
@@ -271,7 +272,7 @@ impl Builder {
             Question::Meta(text) => {
                 let wrong = |why| Trouble::Rule(Refusal::Wrong(why));
                 let program = Program::parse(&text).map_err(wrong)?;
-                Check::Meta(Meta { program, links: Vec::new(), needs: Vec::new() })
+                Check::Meta(Meta { program, links: Vec::new(), by_price: Vec::new() })
             }
             Question::Function(call) => {
                 Check::Function(evals::call(&call).map_err(|why| match why {
@@ -320,11 +321,6 @@ impl Builder {
                 }
                 meta.links.push(link.into_iter().collect());
             }
-            let needs = meta.program.needs.iter().filter_map(|name| meta.links.get(*name));
-            meta.needs = needs
-                .filter_map(|links| links.first().filter(|_| links.len() == 1))
-                .copied()
-                .collect();
         }
     }
 
@@ -358,8 +354,8 @@ impl Builder {
         }
     }
 
-    /// Expressions that depend on themselves have no value.
-    fn break_circles(&mut self, book: &mut Book) {
+    /// Expressions that depend on themselves have no value. Gives the others, each behind those it is made of.
+    fn break_circles(&mut self, book: &mut Book) -> Vec<usize> {
         let links: Vec<Vec<usize>> = self
             .rules
             .iter()
@@ -389,7 +385,9 @@ impl Builder {
             .filter(|(_, count)| **count == 0)
             .map(|(rule, _)| rule)
             .collect();
+        let mut order = Vec::with_capacity(links.len());
         while let Some(done) = settled.pop() {
+            order.push(done);
             for rule in waiting.get(done).into_iter().flatten() {
                 if let Some(count) = waits.get_mut(*rule) {
                     *count -= 1;
@@ -403,6 +401,34 @@ impl Builder {
             let what = format!("{} depends on itself", rule.name);
             book.error(&rule.source, 0, what.clone(), "");
             rule.check = Check::Unavailable(what);
+        }
+        order
+    }
+
+    /// Puts the operands of each expression in the order in which they are asked.
+    fn set_prices(&mut self, order: &[usize]) {
+        let mut prices = vec![0_u32; self.rules.len()];
+        for place in order {
+            let Some(rule) = self.rules.get_mut(*place) else { continue };
+            let price = match &mut rule.check {
+                Check::Meta(meta) => {
+                    let price = |place: &usize| prices.get(*place).copied().unwrap_or(0);
+                    meta.by_price = meta.links.iter().flatten().copied().collect();
+                    meta.by_price.sort_unstable_by_key(|place| (price(place), *place));
+                    meta.by_price.dedup();
+                    meta.by_price.iter().fold(1, |sum: u32, place| sum.saturating_add(price(place)))
+                }
+                Check::Pattern(check) => {
+                    let target = self.texts.get(check.text).map(|rules| &rules.target);
+                    price_of(target, check.slot.is_some())
+                }
+                Check::Function(_) | Check::Template(_) => 10,
+                Check::Exists(_) => 1,
+                Check::Unavailable(_) | Check::Off(_) => 0,
+            };
+            if let Some(slot) = prices.get_mut(*place) {
+                *slot = price;
+            }
         }
     }
 
@@ -425,6 +451,21 @@ impl Builder {
             let slots = text.sift(&patterns);
             for (check, slot) in checks.iter_mut().zip(slots) {
                 check.slot = slot;
+            }
+        }
+    }
+}
+
+/// What it costs to ask a pattern, about, in microseconds; `sifted`: where it may match is known before.
+fn price_of(target: Option<&Target>, sifted: bool) -> u32 {
+    match target {
+        Some(Target::Header(_) | Target::MimeHeader(_)) | None => 1,
+        Some(Target::Uri) => 8,
+        Some(Target::Body | Target::RawBody | Target::Full) => {
+            if sifted {
+                20
+            } else {
+                60
             }
         }
     }

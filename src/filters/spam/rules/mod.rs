@@ -13,8 +13,9 @@ mod settings;
 mod shipped;
 mod template;
 
-pub(in crate::filters::spam) use build::{Check, PatternCheck, Rule, build};
+pub(in crate::filters::spam) use build::{Check, Meta, PatternCheck, Rule, build};
 pub(in crate::filters::spam) use examples::run as run_examples;
+pub(in crate::filters::spam) use expression::{Bounds, is_false, is_true};
 pub use reader::includes;
 pub(in crate::filters::spam) use reader::read;
 pub(in crate::filters::spam) use settings::{Setting, Settings};
