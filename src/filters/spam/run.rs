@@ -214,6 +214,7 @@ impl<'r> Run<'r> {
             // A rule of no points is not asked; nor does it count in expressions.
             _ if rule.score(self.learned) == Score(0) => 0.0,
             Check::Meta(meta) => return self.meta(meta),
+            Check::Pattern(check) if self.implied_is_silent(check) => 0.0,
             Check::Pattern(check) => self.pattern(place, rule, check),
             Check::Template(template) => self.template(place, rule, template),
             Check::Exists(text) => {
@@ -260,6 +261,12 @@ impl<'r> Run<'r> {
             let candidates = rules.candidates(&text);
             (text, candidates)
         })
+    }
+
+    /// Whether a rule that hits wherever this one does has an answer, and did not hit.
+    fn implied_is_silent(&mut self, check: &PatternCheck) -> bool {
+        let Some(implied) = check.implies else { return false };
+        self.ask(implied) == Ok(0.0) && !self.not_run.iter().any(|(place, _)| *place == implied)
     }
 
     fn pattern(&mut self, place: usize, rule: &Rule, check: &PatternCheck) -> f64 {

@@ -126,6 +126,23 @@ fn every_kind_of_rule_looks_at_its_text() {
 }
 
 #[test]
+fn a_thing_five_times_is_there_three_times() {
+    let rules = "body A /(?:ab[ ,]){5}/\nbody B /(?:ab[ ,]){3}/\nbody C /(?:ab[ ,]){4}/i";
+    for (text, want) in [
+        ("ab ab,", &[][..]),
+        ("ab ab,ab ab ", &["B", "C"]),
+        ("AB AB AB AB ", &["C"]),
+        ("x ab ab ab,ab ab x", &["A", "B", "C"]),
+        ("ab ab abab ab ", &[]),
+    ] {
+        check(rules, &message("Subject: s\n", text, &[]), want);
+    }
+    // One of no points is not asked: nothing follows from its silence.
+    let rules = format!("{rules}\nscore B 0");
+    check(&rules, &message("Subject: s\n", "ab ab ab ab ab ", &[]), &["A", "C"]);
+}
+
+#[test]
 fn expressions_count_and_combine() {
     let mail = message("Subject: s\n", "win win win\r\n", &[]);
     let base = "body __WIN /win/\ntflags __WIN multiple maxhits=2\nbody __NO /lose/\n";

@@ -10,7 +10,7 @@ use super::perl::{self, Refusal};
 use super::program::{Program, Step};
 use super::set::OctetSet;
 use super::sieve::{Places, Sieve};
-use super::tree::Assertion;
+use super::tree::{Assertion, Greed, Node};
 use super::window::{self, DEPTH, Window};
 
 /// With fewer patterns on a text, running them one by one is faster.
@@ -28,6 +28,8 @@ pub(in crate::filters::spam) struct Pattern {
     window: Option<Window>,
     /// What must fit besides, somewhere in the same piece.
     needed: Option<Window>,
+    /// If it is one thing several times: that thing, and how often at least.
+    rounds: Option<(Node, u32)>,
 }
 
 /// What is known of the start of a match.
@@ -128,7 +130,16 @@ impl Pattern {
             }
             both => both,
         };
-        Ok(Self { start, min: parsed.node.lengths().min, window, needed, program })
+        let min = parsed.node.lengths().min;
+        let rounds = match parsed.node {
+            Node::Repeat { node, min, greed: Greed::Most | Greed::Least, .. }
+                if min > 1 && !program.remembers && program.names.is_empty() =>
+            {
+                Some((*node, min))
+            }
+            _ => None,
+        };
+        Ok(Self { start, min, window, needed, rounds, program })
     }
 
     /// The first match from that place on.
@@ -201,6 +212,19 @@ impl Pattern {
     ) -> impl Iterator<Item = (&'p str, Range<usize>)> {
         let names = self.program.names.iter();
         names.filter_map(|(name, slot)| Some((name.as_str(), machine.group(*slot)?)))
+    }
+
+    /// True if it is one thing several times.
+    pub(in crate::filters::spam) fn repeats(&self) -> bool {
+        self.rounds.is_some()
+    }
+
+    /// True if the other one is the same thing, less often: where this one matches, so does that.
+    pub(in crate::filters::spam) fn holds(&self, other: &Self) -> bool {
+        match (&self.rounds, &other.rounds) {
+            (Some((own, often)), Some((thing, less))) => less < often && own == thing,
+            _ => false,
+        }
     }
 
     pub(in crate::filters::spam) fn has_names(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::filters::{Mistake, Score, Severity, Source};
 
 use super::book::{Book, Draft, Example, Question};
 use super::expression::Program;
+use super::price;
 use super::replace::Tags;
 use super::template::{self, Template};
 
@@ -23,7 +24,7 @@ const HITS_MAX: usize = 1_000;
 pub(in crate::filters::spam) struct Rule {
     pub(in crate::filters::spam) name: Arc<str>,
     /// Its points without and with learned mail.
-    scores: [Score; 2],
+    pub(super) scores: [Score; 2],
     pub(in crate::filters::spam) describe: Arc<str>,
     pub(in crate::filters::spam) source: Source,
     pub(in crate::filters::spam) check: Check,
@@ -74,6 +75,8 @@ pub(in crate::filters::spam) struct PatternCheck {
     pub(in crate::filters::spam) unset: Option<Vec<u8>>,
     /// Its place in the prefilter; `None`: every piece is looked at.
     pub(in crate::filters::spam) slot: Option<u32>,
+    /// A rule that hits wherever this one does, and costs less.
+    pub(in crate::filters::spam) implies: Option<usize>,
 }
 
 impl Rule {
@@ -151,7 +154,8 @@ pub(in crate::filters::spam) fn build(
     let order = builder.break_circles(&mut book);
     builder.drop_unanswered();
     builder.sift();
-    builder.set_prices(&order);
+    price::find_implied(&mut builder.rules);
+    price::set(&mut builder.rules, &builder.texts, &order);
     book.tell_repeated();
     let Builder { rules, by_name, texts, .. } = builder;
     let mut scoring: Vec<usize> = (0..rules.len())
@@ -266,7 +270,9 @@ impl Builder {
                     return Ok(Check::Template(Template { text, negated, pattern, flags }));
                 }
                 let pattern = Pattern::compile(&pattern, &flags).map_err(Trouble::Rule)?;
-                Check::Pattern(Box::new(PatternCheck { text, pattern, negated, unset, slot: None }))
+                let implies = None;
+                let check = PatternCheck { text, pattern, negated, unset, slot: None, implies };
+                Check::Pattern(Box::new(check))
             }
             Question::Exists(target, place) => Check::Exists(self.text(target, place)),
             Question::Meta(text) => {
@@ -405,33 +411,6 @@ impl Builder {
         order
     }
 
-    /// Puts the operands of each expression in the order in which they are asked.
-    fn set_prices(&mut self, order: &[usize]) {
-        let mut prices = vec![0_u32; self.rules.len()];
-        for place in order {
-            let Some(rule) = self.rules.get_mut(*place) else { continue };
-            let price = match &mut rule.check {
-                Check::Meta(meta) => {
-                    let price = |place: &usize| prices.get(*place).copied().unwrap_or(0);
-                    meta.by_price = meta.links.iter().flatten().copied().collect();
-                    meta.by_price.sort_unstable_by_key(|place| (price(place), *place));
-                    meta.by_price.dedup();
-                    meta.by_price.iter().fold(1, |sum: u32, place| sum.saturating_add(price(place)))
-                }
-                Check::Pattern(check) => {
-                    let target = self.texts.get(check.text).map(|rules| &rules.target);
-                    price_of(target, check.slot.is_some())
-                }
-                Check::Function(_) | Check::Template(_) => 10,
-                Check::Exists(_) => 1,
-                Check::Unavailable(_) | Check::Off(_) => 0,
-            };
-            if let Some(slot) = prices.get_mut(*place) {
-                *slot = price;
-            }
-        }
-    }
-
     /// Builds the prefilter of each text.
     fn sift(&mut self) {
         for (place, text) in self.texts.iter_mut().enumerate() {
@@ -451,21 +430,6 @@ impl Builder {
             let slots = text.sift(&patterns);
             for (check, slot) in checks.iter_mut().zip(slots) {
                 check.slot = slot;
-            }
-        }
-    }
-}
-
-/// What it costs to ask a pattern, about, in microseconds; `sifted`: where it may match is known before.
-fn price_of(target: Option<&Target>, sifted: bool) -> u32 {
-    match target {
-        Some(Target::Header(_) | Target::MimeHeader(_)) | None => 1,
-        Some(Target::Uri) => 8,
-        Some(Target::Body | Target::RawBody | Target::Full) => {
-            if sifted {
-                20
-            } else {
-                60
             }
         }
     }

@@ -7,6 +7,7 @@ mod directive;
 mod elsewhere;
 mod examples;
 mod expression;
+mod price;
 mod reader;
 mod replace;
 mod settings;

@@ -46,7 +46,8 @@ impl Template {
     }
 
     pub(in crate::filters::spam) fn check(&self, pattern: Pattern) -> PatternCheck {
-        PatternCheck { text: self.text, pattern, negated: self.negated, unset: None, slot: None }
+        let Self { text, negated, .. } = *self;
+        PatternCheck { text, pattern, negated, unset: None, slot: None, implies: None }
     }
 }
 

@@ -1,0 +1,88 @@
+//! What it costs to ask rules, and which need not be asked when another one was.
+
+use crate::filters::Score;
+use crate::filters::spam::pattern::TextRules;
+use crate::filters::spam::text::Target;
+
+use super::build::{Check, PatternCheck, Rule};
+
+/// Microseconds, about, that a function takes, or a pattern made of what others caught.
+const FUNCTION: u32 = 10;
+
+/// Puts the operands of each expression in the order of their price. `order`: each rule behind those it is made of.
+pub(super) fn set(rules: &mut [Rule], texts: &[TextRules], order: &[usize]) {
+    let mut prices = vec![0_u32; rules.len()];
+    for place in order {
+        let Some(rule) = rules.get_mut(*place) else { continue };
+        let price = match &mut rule.check {
+            Check::Meta(meta) => {
+                let price = |place: &usize| prices.get(*place).copied().unwrap_or(0);
+                meta.by_price = meta.links.iter().flatten().copied().collect();
+                meta.by_price.sort_unstable_by_key(|place| (price(place), *place));
+                meta.by_price.dedup();
+                meta.by_price.iter().fold(1, |sum: u32, place| sum.saturating_add(price(place)))
+            }
+            Check::Pattern(check) => {
+                of_pattern(texts.get(check.text).map(|rules| &rules.target), check.slot.is_some())
+            }
+            Check::Function(_) | Check::Template(_) => FUNCTION,
+            Check::Exists(_) => 1,
+            Check::Unavailable(_) | Check::Off(_) => 0,
+        };
+        if let Some(slot) = prices.get_mut(*place) {
+            *slot = price;
+        }
+    }
+}
+
+/// The same for a pattern; `sifted`: where it may match is known before.
+fn of_pattern(target: Option<&Target>, sifted: bool) -> u32 {
+    match target {
+        Some(Target::Header(_) | Target::MimeHeader(_)) | None => 1,
+        Some(Target::Uri) => 8,
+        Some(Target::Body | Target::RawBody | Target::Full) if sifted => 20,
+        Some(Target::Body | Target::RawBody | Target::Full) => 60,
+    }
+}
+
+/// Finds rules whose patterns are another's, more often: `(?:…){5}` beside `(?:…){3}`.
+pub(super) fn find_implied(rules: &mut [Rule]) {
+    let repeated = rules.iter().enumerate().filter_map(|(place, rule)| {
+        let check = plain(rule).filter(|check| check.pattern.repeats())?;
+        Some((place, rule.no_subject, check))
+    });
+    let repeated: Vec<_> = repeated.collect();
+    let mut found = Vec::new();
+    for (place, no_subject, check) in &repeated {
+        let implied = repeated.iter().filter(|(_, other_no_subject, other)| {
+            other.text == check.text
+                && other_no_subject == no_subject
+                && check.pattern.holds(&other.pattern)
+        });
+        // The least of them is implied by all others.
+        let least = implied
+            .reduce(|one, other| if one.2.pattern.holds(&other.2.pattern) { other } else { one });
+        found.extend(least.map(|(least, ..)| (*place, *least)));
+    }
+    for (place, least) in found {
+        if let Some(Check::Pattern(check)) = rules.get_mut(place).map(|rule| &mut rule.check) {
+            check.implies = Some(least);
+        }
+    }
+}
+
+/// A pattern that hits where it matches, and that is asked whatever was learned.
+fn plain(rule: &Rule) -> Option<&PatternCheck> {
+    match &rule.check {
+        Check::Pattern(check) => {
+            let plain = !check.negated && check.unset.is_none() && !rule.scores.contains(&Score(0));
+            plain.then_some(check.as_ref())
+        }
+        Check::Template(_)
+        | Check::Exists(_)
+        | Check::Meta(_)
+        | Check::Function(_)
+        | Check::Unavailable(_)
+        | Check::Off(_) => None,
+    }
+}
