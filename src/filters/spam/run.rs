@@ -12,7 +12,7 @@ use super::evals::Answer;
 use super::hunt::Hunt;
 use super::left_out;
 use super::pattern::{Candidates, Machine, Pattern, Places};
-use super::rules::{Bounds, Check, PatternCheck, Rule, Template};
+use super::rules::{Bounds, Check, Desk, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
 use super::view::View;
 use super::{Engine, Outcome};
@@ -145,6 +145,7 @@ pub(super) struct Run<'r> {
     pub(super) steps: u64,
     /// What expressions can be, as far as that was told.
     metas: Vec<Option<Bounds>>,
+    desk: Desk,
     /// For expressions, to be used again.
     stack: Vec<f64>,
     /// What the named groups of rules caught.
@@ -166,6 +167,7 @@ impl<'r> Run<'r> {
             machine: Machine::new(0),
             steps: MAIL_STEPS,
             metas: vec![None; engine.rules.len()],
+            desk: Desk::default(),
             stack: Vec::new(),
             caught: BTreeMap::new(),
         }

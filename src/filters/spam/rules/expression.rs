@@ -5,7 +5,7 @@
 
 mod bounds;
 
-pub(in crate::filters::spam) use bounds::{Bounds, is_false, is_true};
+pub(in crate::filters::spam) use bounds::{Bounds, Desk, is_false, is_true};
 
 /// Deeper nesting is refused.
 const DEPTH_MAX: usize = 100;

@@ -2,7 +2,7 @@
 
 use crate::filters::Score;
 use crate::filters::spam::pattern::Places;
-use crate::filters::spam::rules::{Bounds, Check, Meta, is_false, is_true};
+use crate::filters::spam::rules::{Bounds, Check, Desk, Meta, is_false, is_true};
 
 use super::Run;
 
@@ -17,7 +17,9 @@ impl Run<'_> {
     /// The value of an expression, or another one that must be settled before.
     pub(super) fn meta(&mut self, meta: &Meta) -> Result<f64, usize> {
         loop {
-            let bounds = self.bounds(meta, 0);
+            let mut desk = std::mem::take(&mut self.desk);
+            let bounds = self.bounds(&mut desk, meta, 0);
+            self.desk = desk;
             if is_false(bounds) {
                 return Ok(0.0);
             }
@@ -40,17 +42,17 @@ impl Run<'_> {
     }
 
     /// What the value of an expression can be, as far as that can be told without asking a rule.
-    fn bounds(&mut self, meta: &Meta, depth: usize) -> Bounds {
-        meta.program.bounds(|name| {
+    fn bounds(&mut self, desk: &mut Desk, meta: &Meta, depth: usize) -> Bounds {
+        meta.program.bounds(desk, |desk, name| {
             let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
             links.iter().fold((0.0, 0.0), |sum, link| {
-                let one = self.bounds_of(*link, depth);
+                let one = self.bounds_of(desk, *link, depth);
                 (sum.0 + one.0, sum.1 + one.1)
             })
         })
     }
 
-    fn bounds_of(&mut self, place: usize, depth: usize) -> Bounds {
+    fn bounds_of(&mut self, desk: &mut Desk, place: usize, depth: usize) -> Bounds {
         const NO: Bounds = (0.0, 0.0);
         if let Some(value) = self.known(place) {
             return (value, value);
@@ -81,7 +83,7 @@ impl Run<'_> {
                 if depth >= DEPTH_MAX {
                     return UNKNOWN;
                 }
-                let (least, most) = self.bounds(meta, depth + 1);
+                let (least, most) = self.bounds(desk, meta, depth + 1);
                 let most = if least < 0.0 { most.max(1.0) } else { most };
                 let bounds = (least.max(0.0), most);
                 if let Some(slot) = self.metas.get_mut(place) {

@@ -11,9 +11,6 @@ const ANYTHING: Bounds = (f64::NEG_INFINITY, f64::INFINITY);
 const FALSE: Bounds = (0.0, 0.0);
 const TRUE: Bounds = (1.0, 1.0);
 const EITHER: Bounds = (0.0, 1.0);
-/// Values and open operators at a time; an expression that needs more may be anything.
-const STACK_MAX: usize = 16;
-
 /// True if the value is sure to be 0.
 pub(in crate::filters::spam) fn is_false(bounds: Bounds) -> bool {
     bounds == FALSE
@@ -24,41 +21,15 @@ pub(in crate::filters::spam) fn is_true((least, most): Bounds) -> bool {
     least > 0.0 || most < 0.0
 }
 
-/// A stack of fixed size; what does not fit is lost, and told.
-struct Stack<T> {
-    items: [Option<T>; STACK_MAX],
-    len: usize,
-    overflowed: bool,
-}
-
-impl<T: Copy> Stack<T> {
-    fn new() -> Self {
-        Self { items: [None; STACK_MAX], len: 0, overflowed: false }
-    }
-
-    fn push(&mut self, item: T) {
-        match self.items.get_mut(self.len) {
-            Some(slot) => {
-                *slot = Some(item);
-                self.len += 1;
-            }
-            None => self.overflowed = true,
-        }
-    }
-
-    fn last(&self) -> Option<T> {
-        self.items.get(self.len.checked_sub(1)?).copied().flatten()
-    }
-
-    fn pop(&mut self) -> Option<T> {
-        let last = self.last();
-        self.len = self.len.saturating_sub(1);
-        last
-    }
+/// Room for working, to be used again: expressions in expressions work above those they are in.
+#[derive(Debug, Default)]
+pub(in crate::filters::spam) struct Desk {
+    values: Vec<Bounds>,
+    open: Vec<Open>,
 }
 
 /// `&&` or `||` whose left side may be true or false.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Open {
     /// The step behind its right side.
     end: usize,
@@ -68,62 +39,73 @@ struct Open {
 
 impl Program {
     /// What the value can be; `load` gives what is known of a name, by its place in [`Program::names`].
-    pub(in crate::filters::spam) fn bounds(&self, load: impl FnMut(usize) -> Bounds) -> Bounds {
-        let bounds = self.try_bounds(load).unwrap_or(ANYTHING);
+    pub(in crate::filters::spam) fn bounds(
+        &self,
+        desk: &mut Desk,
+        load: impl FnMut(&mut Desk, usize) -> Bounds,
+    ) -> Bounds {
+        let (values, open) = (desk.values.len(), desk.open.len());
+        let bounds = self.try_bounds(desk, open, load).unwrap_or(ANYTHING);
+        desk.values.truncate(values);
+        desk.open.truncate(open);
         if bounds.0.is_nan() || bounds.1.is_nan() { ANYTHING } else { bounds }
     }
 
-    fn try_bounds(&self, mut load: impl FnMut(usize) -> Bounds) -> Option<Bounds> {
-        let mut values: Stack<Bounds> = Stack::new();
-        let mut open: Stack<Open> = Stack::new();
+    fn try_bounds(
+        &self,
+        desk: &mut Desk,
+        own: usize,
+        mut load: impl FnMut(&mut Desk, usize) -> Bounds,
+    ) -> Option<Bounds> {
         let mut at = 0;
         loop {
-            while let Some(ended) = open.last().filter(|open| open.end == at) {
-                open.pop();
-                let right = values.pop()?;
+            while desk.open.len() > own
+                && let Some(ended) = desk.open.pop_if(|open| open.end == at)
+            {
+                let right = desk.values.pop()?;
                 let left = if ended.or { if_true(ended.left) } else { FALSE };
-                values.push(hull(left, right));
+                desk.values.push(hull(left, right));
             }
             let Some(step) = self.steps.get(at) else { break };
             at += 1;
             match *step {
-                Step::Number(number) => values.push((number, number)),
-                Step::Load(name) => values.push(load(name)),
+                Step::Number(number) => desk.values.push((number, number)),
+                Step::Load(name) => {
+                    let value = load(desk, name);
+                    desk.values.push(value);
+                }
                 Step::Not => {
-                    let value = values.pop()?;
-                    values.push(not(value));
+                    let value = desk.values.pop()?;
+                    desk.values.push(not(value));
                 }
                 Step::Negate => {
-                    let (least, most) = values.pop()?;
-                    values.push((-most, -least));
+                    let (least, most) = desk.values.pop()?;
+                    desk.values.push((-most, -least));
                 }
                 Step::Binary(operator) => {
-                    let right = values.pop()?;
-                    let left = values.pop()?;
-                    values.push(operator.bounds(left, right));
+                    let right = desk.values.pop()?;
+                    let left = desk.values.pop()?;
+                    desk.values.push(operator.bounds(left, right));
                 }
                 Step::KeepFalse(end) | Step::KeepTrue(end) => {
                     let or = matches!(step, Step::KeepTrue(_));
-                    let left = values.last()?;
-                    let (kept, dropped) = if or {
-                        (is_true(left), is_false(left))
-                    } else {
-                        (is_false(left), is_true(left))
-                    };
+                    let left = desk.values.last().copied()?;
+                    let (is_true, is_false) = (is_true(left), is_false(left));
+                    let (kept, dropped) =
+                        if or { (is_true, is_false) } else { (is_false, is_true) };
                     if kept {
                         at = end;
                         continue;
                     }
-                    values.pop();
+                    desk.values.pop();
                     if !dropped {
-                        open.push(Open { end, left, or });
+                        desk.open.push(Open { end, left, or });
                     }
                 }
                 Step::Unless(_) | Step::Jump(_) => return None,
             }
         }
-        let value = values.pop().unwrap_or(FALSE);
-        (!values.overflowed && !open.overflowed).then_some(value)
+        desk.values.pop()
     }
 }
 
@@ -183,7 +165,7 @@ mod tests {
 
     fn bounds(text: &str) -> Bounds {
         let program = Program::parse(text).unwrap();
-        program.bounds(|place| match program.names[place].as_str() {
+        program.bounds(&mut Desk::default(), |_, place| match program.names[place].as_str() {
             "YES" => TRUE,
             "NO" => FALSE,
             "MANY" => (0.0, 9.0),
@@ -217,7 +199,7 @@ mod tests {
             assert_eq!(bounds(text), want, "{text}");
         }
         let nested = format!("{}A{}", "(1 + ".repeat(40), ")".repeat(40));
-        assert_eq!(bounds(&nested), ANYTHING, "what is nested too deep is not guessed");
+        assert_eq!(bounds(&nested), (40.0, 41.0));
     }
 
     proptest! {
@@ -232,7 +214,7 @@ mod tests {
                 usize::from(name.bytes().next().unwrap_or(b'A') - b'A') % 4
             });
             let value = program.run(|place| Ok::<f64, ()>(f64::from(values[number(place)]))).unwrap();
-            let (least, most) = program.bounds(|place| {
+            let (least, most) = program.bounds(&mut Desk::default(), |_, place| {
                 let value = f64::from(values[number(place)]);
                 if known[number(place)] { (value, value) } else { (0.0, 3.0) }
             });
