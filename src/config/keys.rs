@@ -381,7 +381,7 @@ const LAST: &[Key] = &[
         "spam.reputation",
         Kind::Boolean,
         "false",
-        "Networks that sent spam or ham before have a reputation; it halves in 7 days.",
+        "Networks, signing domains and proved senders that sent spam or ham before have a reputation; it halves in 7 days.",
     ),
     key(
         "spam.learned",

@@ -352,7 +352,7 @@ pub struct Spam {
     pub autolearn_spam_from: Score,
     /// Outgoing mail is remembered, and answers to it are known.
     pub correspondents: bool,
-    /// Networks of clients have a reputation.
+    /// Networks of clients, signing domains and proved senders have a reputation.
     pub reputation: bool,
     /// The file of all this.
     pub learned: PathBuf,

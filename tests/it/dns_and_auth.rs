@@ -229,3 +229,33 @@ fn nothing_is_asked_unless_it_is_switched_on() {
     assert!(!contains(&got, b"Authentication-Results"));
     assert_eq!(stub.asked(), []);
 }
+
+#[test]
+fn a_domain_that_signed_spam_is_known_from_another_network_and_to_nobody_who_forges_it() {
+    let (stub, sink) = (Stub::start(), Sink::start());
+    let sender = crate::support::dkim::Sender::new();
+    let (name, record) = sender.record();
+    stub.add(&name, "TXT", &[&record]);
+    let tamis = tamis(&stub, &sink, "", "[spam]\nreputation = true");
+    for number in 0..4 {
+        let mark = mails::mark(&format!("spam{number}"));
+        let mail = sender.sign(&mails::plain(&mark, &mails::gtube()));
+        hand_over(tamis.after_queue(), "192.0.2.2", "alice@sender.example", &mail);
+    }
+    let mail = mails::clean(&mails::mark("next"));
+    let ask = |client: &str, mail: &[u8]| {
+        let facts = scan(&tamis, client, "alice@sender.example", mail);
+        facts["rules"].to_string()
+    };
+    let rules = crate::support::wait_for("the domain has a reputation", || {
+        let rules = ask("203.0.113.9", &sender.sign(&mail));
+        rules.contains("SIGNER_REPUTATION_POOR").then_some(rules)
+    });
+    assert!(rules.contains("the signing domain sender.example: 0."), "{rules}");
+    assert!(!rules.contains("\"REPUTATION_POOR\""), "{rules}");
+    // The network is known by itself, and a signature that does not hold names nobody.
+    let broken = [sender.sign(&mail).as_slice(), b"x\r\n"].concat();
+    let rules = ask("192.0.2.77", &broken);
+    assert!(rules.contains("the client's network 192.0.2.0/24: 0."), "{rules}");
+    assert!(!rules.contains("SIGNER_REPUTATION"), "{rules}");
+}

@@ -134,4 +134,13 @@ fn answers_to_mail_that_was_sent_by_us_are_known() {
         names.contains("KNOWN_CORRESPONDENT").then_some(names)
     });
     assert!(names.contains("REPLY_TO_OURS"), "{names}");
+    // Whom he wrote to is told to the recipient, and nobody else can tell it.
+    client.says("XFORWARD ADDR=203.0.113.9 NAME=mx.friend.example", "250");
+    let forged = format!("X-Tamis-Known: 0 days\r\n{answer}");
+    let heard = client.mail("carol@friend.example", &["bob@lab.example"], forged.as_bytes());
+    assert_eq!(heard.code(), 250, "{heard:?}");
+    let got = sink.wait_marked("2@friend.example");
+    let got = String::from_utf8_lossy(&got.message).into_owned();
+    assert_eq!(got.matches("X-Tamis-Known:").count(), 1, "{got}");
+    assert!(got.contains("X-Tamis-Known: 0 days (sender not verified)\r\n"), "{got}");
 }

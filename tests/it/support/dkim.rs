@@ -63,10 +63,15 @@ impl Sender {
         [signature.to_header().as_bytes(), mail].concat()
     }
 
+    /// The name under which the key is published, and its record.
+    pub fn record(&self) -> (String, String) {
+        let public = base64::engine::general_purpose::STANDARD.encode(self.key().public_key());
+        (format!("{SELECTOR}._domainkey.{DOMAIN}"), format!("v=DKIM1; k=ed25519; p={public}"))
+    }
+
     /// Fails unless the mail carries this sender's signature and it holds.
     pub fn verify(&self, mail: &[u8]) {
-        let public = base64::engine::general_purpose::STANDARD.encode(self.key().public_key());
-        let record = format!("v=DKIM1; k=ed25519; p={public}");
+        let (_, record) = self.record();
         let keys = Keys(Arc::new(DomainKey::parse(record.as_bytes()).unwrap()));
         let message = AuthenticatedMessage::parse(mail).unwrap();
         let nowhere = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
