@@ -167,17 +167,27 @@ fn lists_of_rule_files_are_asked_only_if_that_is_switched_on() {
     let (stub, sink) = (Stub::start(), Sink::start());
     stub.add("2.2.0.192.zen.test", "A", &["127.0.0.4"]);
     stub.add("stranger.test", "TXT", &["v=spf1 -all"]);
+    // a@stranger.test, SHA-1; and the name server of stranger.test.
+    stub.add("1f8bf6c55437bd9845a4ba3108862ce28cae1706.hash.test", "A", &["127.0.0.2"]);
+    stub.add("1abc.text.test", "A", &["127.0.0.2"]);
+    stub.add("stranger.test", "NS", &["dns.host.test"]);
+    stub.add("dns.host.test.servers.test", "A", &["127.0.0.2"]);
     let folder = crate::support::folder();
     let rules = folder.path().join("net.cf");
     std::fs::write(
         &rules,
         "header X_ZEN eval:check_rbl('zen-lastexternal', 'zen.test.', '^127\\.0\\.0\\.[4567]$')\ntflags X_ZEN net\nscore X_ZEN 1.5\n\
+         header X_MAIL eval:check_hashbl_emails('hash.test', 'sha1', 'From')\ntflags X_MAIL net\nscore X_MAIL 1.5\n\
+         body X_TEXT eval:check_hashbl_bodyre('text.test', 'raw', '(1\\w+)')\ntflags X_TEXT net\nscore X_TEXT 1.5\n\
+         header X_NS eval:check_rbl_ns_from('ns', 'servers.test.')\ntflags X_NS net\nscore X_NS 1.5\n\
          header X_SPF eval:check_for_spf_fail()\ntflags X_SPF net\nscore X_SPF 0.7\n",
     )
     .unwrap();
     let spam = format!("[spam]\nrules = [\"{}\"]", rules.display());
-    let mail = b"From: a@stranger.test\r\nSubject: x\r\n\r\ntext\r\n";
-    for (on, want) in [(true, &["X_ZEN", "X_SPF"][..]), (false, &["X_SPF"])] {
+    let mail = b"From: a@stranger.test\r\nSubject: x\r\n\r\ntext 1abc\r\n";
+    for (on, want) in
+        [(true, &["X_ZEN", "X_MAIL", "X_TEXT", "X_NS", "X_SPF"][..]), (false, &["X_SPF"])]
+    {
         let tamis = tamis(&stub, &sink, &format!("rule_lists = {on}"), &spam);
         let facts = scan(&tamis, "192.0.2.2", "a@stranger.test", mail);
         let rules = facts["rules"].as_array().unwrap();

@@ -24,8 +24,8 @@ pub(in crate::filters::spam) use body::{Cut, LeftOut, Shown, paragraphs, raw as 
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
 pub(in crate::filters::spam) use uri::{
-    Link, LinkTables, Links, PageLink, PageLinks, ROOM as LINKS_ROOM, delimited, is_address,
-    to_ascii,
+    Boundaries, Link, LinkTables, Links, PageLink, PageLinks, ROOM as LINKS_ROOM, delimited,
+    is_address, to_ascii,
 };
 
 use super::view::View;
