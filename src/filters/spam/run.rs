@@ -444,7 +444,7 @@ pub(super) fn count(
         // Of several pieces none may match.
         return usize::from(hunt.first(machine).is_none() && machine.left > 0);
     }
-    let of_parts = matches!(target, Some(Target::MimeHeader(_)));
+    let of_parts = matches!(target, Some(Target::MimeHeader(..)));
     if rule.hits_max > 1 || check.pattern.has_names() {
         return hunt.count(rule.hits_max, of_parts, machine, &mut told);
     }

@@ -71,30 +71,30 @@ fn user_before(text: &[u8], at: usize, from: usize) -> Option<usize> {
     (start < at).then_some(start)
 }
 
-/// Where the host ends: the longest name there that ends in a domain of the root.
+/// Where the host ends, if it ends in a domain of the root.
 fn host_behind(text: &[u8], from: usize, boundaries: &Boundaries) -> Option<usize> {
-    let mut ends = Vec::new();
-    let mut at = from;
-    for _ in 0..=LABELS_MAX {
+    let (mut at, mut labels) = (from, 0);
+    loop {
         let rest = text.get(at..).unwrap_or_default();
         let is_label = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'-';
         let length = rest.iter().take(LABEL_MAX + 1).take_while(|octet| is_label(octet)).count();
         let label = rest.get(..length).unwrap_or_default();
         if length == 0 || length > LABEL_MAX || label.starts_with(b"-") || label.ends_with(b"-") {
+            return None;
+        }
+        (at, labels) = (at + length, labels + 1);
+        let behind = text.get(at..).unwrap_or_default();
+        let goes_on = matches!(behind, [b'.', next, ..] if next.is_ascii_alphanumeric());
+        if !goes_on {
             break;
         }
-        at += length;
-        ends.push(at);
-        if text.get(at) != Some(&b'.') {
-            break;
+        if labels > LABELS_MAX {
+            return None;
         }
         at += 1;
     }
-    let is_host = |end: &usize| {
-        let host = text.get(from..*end).unwrap_or_default();
-        boundaries.ends_well(&host.to_ascii_lowercase())
-    };
-    ends.into_iter().skip(1).rev().find(is_host)
+    let host = text.get(from..at).unwrap_or_default();
+    boundaries.ends_well(&host.to_ascii_lowercase()).then_some(at)
 }
 
 /// True if it stands in a word that begins with a scheme.
@@ -155,7 +155,7 @@ mod tests {
             ("a@b.test.", &["a@b.test"]),
             ("a..b@c.test .d@c.test e.@c.test", &["b@c.test", "d@c.test"]),
             ("a@b a@b.nowhere a@-b.test a@b-.test @b.test a@", &[]),
-            ("a@b.test.nowhere", &["a@b.test"]),
+            ("a@b.test.nowhere a@b.test.-", &["a@b.test"]),
             ("a@1.2.3.4.test a@0.1.2.3.4.test", &["a@1.2.3.4.test"]),
             ("a@b.test@c.test", &["a@b.test"]),
             ("é+tag@b.test", &["+tag@b.test"]),
