@@ -202,7 +202,10 @@ fn authentication(facts: &Value) -> String {
             })
         })
         .collect();
-    if found.is_empty() { String::new() } else { format!("  {}\n", found.join(" · ")) }
+    let overridden = word("detail/dmarc/override").map_or_else(String::new, |by| {
+        format!(" · that DMARC fails does not count ({})", shown(by))
+    });
+    if found.is_empty() { String::new() } else { format!("  {}{overridden}\n", found.join(" · ")) }
 }
 
 /// A line for each other engine, in its own points, to be held against ours.

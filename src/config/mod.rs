@@ -359,12 +359,14 @@ pub struct Spam {
 }
 
 /// SPF, DKIM, ARC and DMARC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     /// Whether they are checked.
     pub check: AuthCheck,
     /// An Authentication-Results field is written.
     pub results: bool,
+    /// Domains whose ARC seals are believed: `list.example.org`, `.example.org` (with all below it).
+    pub trusted_sealers: Vec<String>,
 }
 
 /// Whether authentication is checked.

@@ -122,6 +122,16 @@ pub struct Dmarc {
     pub policy: DmarcPolicy,
     /// What it rests on, or why it fails.
     pub why: String,
+    /// Whom the site trusts saw it pass, as `arc=pass as[1].d=list.test`: the failure does not count. Empty: nobody.
+    pub overridden: String,
+}
+
+impl Dmarc {
+    /// True if it fails, and nobody whom the site trusts saw it pass.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.result == AuthResult::Fail && self.overridden.is_empty()
+    }
 }
 
 /// What was found out about one mail. What was not checked is missing.
@@ -224,7 +234,7 @@ impl Dkim {
 }
 
 /// `*.example.org` and `.example.org` mean the domain with all below it, `example.org` the domain alone.
-fn is_within(domain: &str, pattern: &str) -> bool {
+pub(crate) fn is_within(domain: &str, pattern: &str) -> bool {
     let Some(parent) = pattern.strip_prefix("*.").or_else(|| pattern.strip_prefix('.')) else {
         return domain.eq_ignore_ascii_case(pattern);
     };
@@ -232,7 +242,7 @@ fn is_within(domain: &str, pattern: &str) -> bool {
 }
 
 /// True for the domain itself and for all below it; both in lower case.
-fn is_below(domain: &str, parent: &str) -> bool {
+pub(crate) fn is_below(domain: &str, parent: &str) -> bool {
     domain == parent || domain.strip_suffix(parent).is_some_and(|front| front.ends_with('.'))
 }
 

@@ -269,3 +269,36 @@ fn a_domain_that_signed_spam_is_known_from_another_network_and_to_nobody_who_for
     assert!(rules.contains("the client's network 192.0.2.0/24: 0."), "{rules}");
     assert!(!rules.contains("SIGNER_REPUTATION"), "{rules}");
 }
+
+#[test]
+fn a_trusted_sealer_spares_a_mail_what_dmarc_asks_for() {
+    let (stub, sink) = (Stub::start(), Sink::start());
+    let list = crate::support::dkim::Sender::new();
+    let (name, record) = list.record();
+    stub.add(&name, "TXT", &[&record]);
+    stub.add("_dmarc.stranger.test", "TXT", &["v=DMARC1; p=reject"]);
+    let policy = |trusted: &str| {
+        format!("[policy.inbound]\ndmarc = \"reject\"\n[auth]\ntrusted_sealers = [{trusted}]")
+    };
+    for (trusted, verdict, overridden) in [
+        ("", "denied", None),
+        ("\"sender.example\"", "clean", Some("arc=pass as[1].d=sender.example")),
+    ] {
+        let tamis = tamis(&stub, &sink, "", &policy(trusted));
+        let mark = mails::mark("list");
+        let mail = format!(
+            "From: a@stranger.test\r\nTo: ann@lab.example\r\nSubject: {mark}\r\n\r\ntext\r\n"
+        );
+        let mail = list.seal(mail.as_bytes(), "dmarc=pass header.from=stranger.test");
+        let facts = scan(&tamis, "192.0.2.2", "list@sender.example", &mail);
+        assert_eq!(facts["verdict"], verdict, "{facts}");
+        assert_eq!(facts["auth"]["dmarc"], "fail");
+        assert_eq!(facts["auth"]["detail"]["dmarc"]["override"].as_str(), overridden);
+        if let Some(by) = overridden {
+            hand_over(tamis.after_queue(), "192.0.2.2", "list@sender.example", &mail);
+            let got = String::from_utf8_lossy(&delivered(&sink, &mark)).into_owned();
+            let want = format!(" dmarc=fail (p=reject dis=none, local policy: {by})");
+            assert!(got.contains(&want), "{got}");
+        }
+    }
+}
