@@ -178,7 +178,7 @@ fn auth(auth: Option<&Auth>) -> Value {
             })),
             "dmarc": auth.dmarc.as_ref().map(|one| json!({
                 "result": one.result.as_str(), "domain": one.domain, "policy": one.policy.as_str(),
-                "why": one.why,
+                "why": one.why, "override": Some(&one.overridden).filter(|by| !by.is_empty()),
             })),
             "arc": auth.arc.as_ref().map(|one| json!({
                 "result": one.result.as_str(), "length": one.length, "sealer": one.sealer, "why": one.why,

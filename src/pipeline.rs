@@ -48,6 +48,14 @@ const HERE_EXPANDED_BYTES_MAX: u64 = 64 << 10;
 
 /// Looks at a mail. Never fails: what gave no answer is in the report.
 pub async fn inspect(site: &Arc<Site>, job: Job) -> Report {
+    let outside = !job.internal;
+    let mut report = all_engines(site, job).await;
+    report.outside = outside;
+    report
+}
+
+/// Looks at a mail with our own filters, and asks other engines beside them.
+async fn all_engines(site: &Arc<Site>, job: Job) -> Report {
     let deadline = tokio::time::Instant::from_std(job.deadline);
     if site.engines.is_empty() {
         return look(site, job, deadline).await;
@@ -297,7 +305,9 @@ fn filter(site: &Site, job: &Job, message: Arc<Message>, began: Instant, known: 
     let mut report = Report { message: Arc::clone(&message), ..Report::default() };
     report.off = site.outside.off();
     report.timing.push(("decode", began.elapsed()));
-    let (learned, standing, silent) = learned::known(site, &job.envelope, &message, job.internal);
+    let (learned, standing, silent) =
+        learned::known(site, &job.envelope, &message, known.auth.as_deref(), job.internal);
+    report.correspondent_days = standing.correspondent_days;
     report.not_run.extend(silent);
     let known = Known { learned, standing, ..known.clone() };
     let mail = Mail {

@@ -36,6 +36,10 @@ pub struct Report {
     pub auth: Option<Arc<Auth>>,
     /// Our own Authentication-Results field is written, and those that claim to be ours go.
     pub writes_results: bool,
+    /// The client is a stranger: fields that only we may write are not his.
+    pub outside: bool,
+    /// So many days ago the recipients last wrote to the author; `None`: they never did, or it is not known.
+    pub correspondent_days: Option<u32>,
     /// Checks without answer.
     pub not_run: Vec<NotRun>,
     /// Checks that this site does not make, with the reason.

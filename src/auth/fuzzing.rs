@@ -19,6 +19,7 @@ pub fn auth(octets: &[u8]) {
         keys::questions(&message);
     }
     keys::records(octets);
+    super::sealed::read(octets);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
+mod sealed;
 pub(crate) mod spf;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub struct Authenticator {
     dns: Arc<Dns>,
     library: MessageAuthenticator,
     hostname: String,
+    /// Domains of sealers whose word counts.
+    trusted: Arc<[String]>,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -74,7 +77,14 @@ impl Authenticator {
     #[must_use]
     pub fn new(dns: Arc<Dns>, hostname: &str) -> Self {
         let library = MessageAuthenticator(dns.resolver());
-        Self { dns, library, hostname: hostname.to_owned() }
+        Self { dns, library, hostname: hostname.to_owned(), trusted: [].into() }
+    }
+
+    /// Believes these sealers of ARC chains what they saw: `list.test`, `.list.test` with all below it.
+    #[must_use]
+    pub fn trusting(self, sealers: &[String]) -> Self {
+        let trusted = sealers.iter().map(|one| one.to_lowercase()).collect();
+        Self { trusted, ..self }
     }
 
     /// Checks a mail; what has no answer when `until` comes is told.
@@ -121,6 +131,7 @@ impl Authenticator {
                 header: header.clone(),
                 keys,
                 spf: envelope.filter(|_| client.is_some()),
+                trusted: Arc::clone(&self.trusted),
                 until,
             };
             if let Some(signed) = signed(check).await {
@@ -235,6 +246,7 @@ struct Check {
     keys: Keys,
     /// SPF of the envelope; without it there is no DMARC.
     spf: Option<Spf>,
+    trusted: Arc<[String]>,
     until: Instant,
 }
 
@@ -267,7 +279,7 @@ async fn signed(check: Check) -> Option<Signed> {
 
 impl Check {
     async fn run(self) -> Option<Signed> {
-        let Self { library, raw, header, keys, spf, .. } = self;
+        let Self { library, raw, header, keys, spf, trusted, .. } = self;
         let Some(message) = parse(&raw) else {
             return Some(Signed { dkim: Vec::new(), arc: None, dmarc: None, authors: Vec::new() });
         };
@@ -280,7 +292,7 @@ impl Check {
             why: dkim_why(chain.result()),
         });
         let authors = keys::authors(&message);
-        let dmarc = match &spf {
+        let mut dmarc = match &spf {
             Some(spf) => {
                 let output = SpfOutput::new(spf.domain.clone()).with_result(spf_result(spf.result));
                 let mut worst: Option<Dmarc> = None;
@@ -300,6 +312,12 @@ impl Check {
             }
             None => None,
         };
+        if let (Some(dmarc), [author]) = (&mut dmarc, authors.as_slice())
+            && dmarc.result == AuthResult::Fail
+            && matches!(chain.result(), DkimResult::Pass)
+        {
+            dmarc.overridden = sealed::vouched(chain.sets(), author, &trusted).unwrap_or_default();
+        }
         let dkim = outputs.iter().map(dkim).collect();
         Some(Signed { dkim, arc, dmarc, authors })
     }
@@ -325,6 +343,7 @@ fn too_many_authors(domain: &str) -> Dmarc {
         result: AuthResult::Fail,
         domain: clean(domain),
         policy: DmarcPolicy::Reject,
+        overridden: String::new(),
         why: format!("the From field names more than {} domains", keys::AUTHORS_MAX),
     }
 }
@@ -428,5 +447,5 @@ fn dmarc(output: &DmarcOutput) -> Dmarc {
         Policy::Quarantine => DmarcPolicy::Quarantine,
         Policy::None | Policy::Unspecified => DmarcPolicy::None,
     };
-    Dmarc { result, domain: clean(output.domain()), policy, why }
+    Dmarc { result, domain: clean(output.domain()), policy, why, overridden: String::new() }
 }

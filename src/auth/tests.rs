@@ -94,10 +94,20 @@ fn sender(address: &str) -> Sender {
 }
 
 async fn check(stub: &Stub, raw: &str, sender: &Sender) -> (Auth, Vec<NotRun>) {
+    check_trusting(stub, raw, sender, &[]).await
+}
+
+async fn check_trusting(
+    stub: &Stub,
+    raw: &str,
+    sender: &Sender,
+    trusted: &[&str],
+) -> (Auth, Vec<NotRun>) {
     let dns = Arc::new(Dns::new(&[stub.address], Duration::from_millis(300)).unwrap());
     let raw = raw.replace("\r\n", "\n").replace('\n', "\r\n");
     let body = raw.find("\r\n\r\n").map_or(raw.len(), |at| at + 4);
-    let authenticator = Authenticator::new(dns, "us.test");
+    let trusted: Vec<String> = trusted.iter().map(|one| (*one).to_owned()).collect();
+    let authenticator = Authenticator::new(dns, "us.test").trusting(&trusted);
     let until = Instant::now() + Duration::from_secs(5);
     authenticator.check(&Bytes::from(raw), body, sender, until).await
 }
@@ -266,6 +276,79 @@ async fn a_chain_holds_until_somebody_breaks_it() {
             assert!(got <= length, "{:?}", auth.arc);
         }
     }
+}
+
+/// Puts a seal on a mail: of that domain, with what it says it saw, and over these fields.
+async fn sealed(stub: &Stub, raw: &str, domain: &str, saw: &str, fields: &[&str]) -> String {
+    let dns = Arc::new(Dns::new(&[stub.address], Duration::from_millis(300)).unwrap());
+    let library = MessageAuthenticator(dns.resolver());
+    let message = AuthenticatedMessage::parse(raw.as_bytes()).unwrap();
+    let chain = library.verify_arc(&message).await;
+    let results = format!("mx.{domain}; {saw}");
+    let results = AuthenticationResults::new(&results);
+    let sealer =
+        ArcSealer::from_key(key()).domain(domain).selector("s").headers(fields.iter().copied());
+    let set = sealer.seal(&message, &results, &chain).unwrap().to_header();
+    format!("{set}{raw}")
+}
+
+#[tokio::test]
+async fn a_failure_does_not_count_if_all_sealers_since_are_trusted_and_saw_it_pass() {
+    let stub = stub();
+    stub.add("_dmarc.signer.test", "TXT", &["v=DMARC1; p=reject"]);
+    for domain in ["list.test", "relay.test", "evil.test"] {
+        stub.add(&format!("s._domainkey.{domain}"), "TXT", &[ED25519]);
+    }
+    let fields = ["From", "To", "Subject"];
+    let saw_pass = "dmarc=pass (p=reject) header.from=signer.test; dkim=pass header.d=signer.test";
+    let saw_fail = "dmarc=fail header.from=signer.test; arc=pass";
+    // A list changes the subject, so that the author's signature breaks.
+    let broken =
+        signed(&mail("a@signer.test"), "signer.test").replace("\nSubject: x", "\nSubject: [l] x");
+    let listed = sealed(&stub, &broken, "list.test", saw_pass, &fields).await;
+    let failed = sealed(&stub, &broken, "list.test", saw_fail, &fields).await;
+    let relayed = sealed(&stub, &listed, "relay.test", saw_fail, &fields).await;
+    let lied = sealed(&stub, &broken, "evil.test", saw_pass, &fields).await;
+    let laundered = sealed(&stub, &lied, "list.test", saw_fail, &fields).await;
+    let loose = sealed(&stub, &broken, "list.test", saw_pass, &["To", "Subject"]).await;
+    let other =
+        sealed(&stub, &broken, "list.test", "dmarc=pass header.from=list.test", &fields).await;
+    let several = broken.replacen("From: a@signer.test", "From: a@signer.test, b@other.test", 1);
+    let several = sealed(&stub, &several, "list.test", saw_pass, &fields).await;
+    let both = ["list.test", "relay.test"];
+    for (raw, trusted, want) in [
+        (&listed, &["list.test"][..], "arc=pass as[1].d=list.test"),
+        (&listed, &[".Test"], "arc=pass as[1].d=list.test"),
+        (&listed, &[], ""),
+        (&listed, &["relay.test"], ""),
+        (&failed, &["list.test"], ""),
+        (&other, &["list.test"], ""),
+        (&relayed, &both, "arc=pass as[2].d=relay.test as[1].d=list.test"),
+        // The last sealer is a stranger; or he is trusted, and a stranger said it to him.
+        (&relayed, &["list.test"], ""),
+        (&lied, &both, ""),
+        (&laundered, &both, ""),
+        // What a seal does not hold together.
+        (&loose, &["list.test"], ""),
+        (&several, &["list.test"], ""),
+        (&listed.replace("\r\n\r\ntext", "\r\n\r\nother"), &["list.test"], ""),
+        (&listed.replace("dmarc=pass", "dmarc=none"), &["list.test"], ""),
+    ] {
+        let (auth, _) = check_trusting(&stub, raw, &sender("x@list.test"), trusted).await;
+        let dmarc = auth.dmarc.clone().unwrap();
+        assert_eq!(
+            (dmarc.result, dmarc.overridden.as_str()),
+            (AuthResult::Fail, want),
+            "{raw}\n{auth:?}"
+        );
+        assert_eq!(dmarc.fails(), want.is_empty());
+    }
+    // What passes needs nobody's word.
+    let raw = signed(&mail("a@signer.test"), "signer.test");
+    let raw = sealed(&stub, &raw, "list.test", saw_pass, &fields).await;
+    let (auth, _) = check_trusting(&stub, &raw, &sender("x@list.test"), &["list.test"]).await;
+    let dmarc = auth.dmarc.unwrap();
+    assert_eq!((dmarc.result, dmarc.overridden.as_str()), (AuthResult::Pass, ""));
 }
 
 #[tokio::test]

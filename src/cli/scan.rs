@@ -174,7 +174,11 @@ fn envelope(scan: &ScanOptions) -> Envelope {
     let recipients =
         if scan.rcpt.is_empty() { vec!["postmaster".to_owned()] } else { scan.rcpt.clone() };
     Envelope {
-        client: Client { address: scan.client, helo: scan.helo.clone(), ..Client::default() },
+        client: Client {
+            address: scan.client.map(|one| one.to_canonical()),
+            helo: scan.helo.clone(),
+            ..Client::default()
+        },
         helo: scan.helo.clone().unwrap_or_default(),
         sender: scan.from.as_deref().map(path).unwrap_or_default(),
         recipients: recipients.iter().map(|address| Recipient { path: path(address) }).collect(),
@@ -202,7 +206,10 @@ fn authentication(facts: &Value) -> String {
             })
         })
         .collect();
-    if found.is_empty() { String::new() } else { format!("  {}\n", found.join(" · ")) }
+    let overridden = word("detail/dmarc/override").map_or_else(String::new, |by| {
+        format!(" · that DMARC fails does not count ({})", shown(by))
+    });
+    if found.is_empty() { String::new() } else { format!("  {}{overridden}\n", found.join(" · ")) }
 }
 
 /// A line for each other engine, in its own points, to be held against ours.

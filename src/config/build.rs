@@ -172,6 +172,9 @@ fn config(tree: &Table) -> Option<Config> {
         auth: Auth {
             check: word(tree, "auth.check", &AUTH_CHECKS)?,
             results: get(tree, "auth.results", read::boolean)?,
+            trusted_sealers: get(tree, "auth.trusted_sealers", |n, out| {
+                read::list(n, out, read::domain)
+            })?,
         },
         tables: tables(tree)?,
         quarantine: quarantine(tree)?,

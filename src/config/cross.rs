@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::file::{Origin, Table, Value, find};
 use super::policies::known;
-use super::{Address, Config, Listener, ListenerMode, NextHop, Policy};
+use super::{Address, Config, Listener, ListenerMode, LogTarget, NextHop, Policy};
 use crate::filters::Mistake;
+use crate::plain_file;
 use crate::verdict::Action;
 
 /// Postfix' own limit before the queue, if main.cf does not say otherwise.
@@ -19,6 +20,7 @@ pub(super) fn check(config: &Config, tree: &Table, found: &mut Vec<Mistake>) {
     listeners(config, tree, found);
     recipients(config, tree, found);
     super::engines::check(config, tree, found);
+    files(config, tree, found);
     for policy in config.policies.values() {
         thresholds(config, policy, tree, found);
         actions(policy, tree, found);
@@ -30,6 +32,29 @@ pub(super) fn check(config: &Config, tree: &Table, found: &mut Vec<Mistake>) {
     }
     found.sort_by_key(|mistake| (mistake.what.clone(), mistake.line));
     found.dedup();
+}
+
+/// Files that we write. To open a pipe or a device that stands there would stop the mail.
+fn files(config: &Config, tree: &Table, found: &mut Vec<Mistake>) {
+    let log = match &config.log.target {
+        LogTarget::File(path) => Some(path),
+        LogTarget::Stderr | LogTarget::Syslog => None,
+    };
+    let written = [
+        ("log.target", log),
+        ("database.url", Some(&config.database)),
+        ("spam.learned", Some(&config.spam.learned)),
+    ];
+    for (key, path) in written {
+        let Some(path) = path else { continue };
+        let wrong = match plain_file::check(path) {
+            Err(error) => error.to_string(),
+            Ok(()) if path.is_dir() => "it is a folder, not a file".to_owned(),
+            Ok(()) => continue,
+        };
+        let what = format!("{key} is {}, and {wrong}", path.display());
+        found.push(origin(tree, key).error(what, "move it away, or name another file"));
+    }
 }
 
 pub(super) fn origin(tree: &Table, path: &str) -> Origin {

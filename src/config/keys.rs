@@ -381,7 +381,7 @@ const LAST: &[Key] = &[
         "spam.reputation",
         Kind::Boolean,
         "false",
-        "Networks that sent spam or ham before have a reputation; it halves in 7 days.",
+        "Networks, signing domains and proved senders that sent spam or ham before have a reputation; it halves in 7 days.",
     ),
     key(
         "spam.learned",
@@ -430,6 +430,12 @@ const LAST: &[Key] = &[
         Kind::Boolean,
         "true",
         "Write an Authentication-Results field in the name of hostname, and remove those that claim to be ours; off where another program does.",
+    ),
+    key(
+        "auth.trusted_sealers",
+        Kind::Domains,
+        "[]",
+        "Mailing lists and forwarders whose ARC seal is believed (\".example.org\": with all below it): mail that fails DMARC here and passed it there does not count as failed.",
     ),
     key(
         "tables.header_checks",
@@ -580,19 +586,4 @@ const LAST: &[Key] = &[
         "\"domain\" or \"hash\" where privacy asks for it.",
     ),
     key("log.subject", Kind::Boolean, "false", "Whether subjects are logged; they are content."),
-];
-
-/// What the built-in listeners, scanners, engines and policies say beyond the defaults of their kind.
-pub(super) const NAMED: &[(&str, &str)] = &[
-    ("listener.content_filter.listen", r#""127.0.0.1:10024""#),
-    ("listener.content_filter.mode", r#""after-queue""#),
-    ("listener.proxy_filter.listen", r#""127.0.0.1:10025""#),
-    ("listener.proxy_filter.mode", r#""pre-queue""#),
-    ("scanner.builtin.type", r#""builtin""#),
-    ("scanner.clamav.type", r#""clamd""#),
-    ("engine.spamassassin.type", r#""spamd""#),
-    ("engine.spamassassin.address", r#""off""#),
-    ("engine.rspamd.type", r#""rspamd""#),
-    ("engine.rspamd.address", r#""off""#),
-    ("policy.inbound.extends", r#""""#),
 ];

@@ -172,13 +172,18 @@ fn paths(request: &Request, found: &mut Vec<Mistake>) -> Vec<(PathBuf, bool)> {
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) => {
-            if !matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) {
-                let name = folder.display().to_string().into();
-                found.push(whole_file(name, format!("cannot be read: {error}"), Severity::Error));
+            let no_folder = error.kind() == std::io::ErrorKind::NotADirectory;
+            if error.kind() == std::io::ErrorKind::NotFound || (no_folder && !folder.exists()) {
+                return paths;
             }
+            let what = if no_folder {
+                "is no folder: settings are read from files NAME.toml in a folder of that name"
+                    .to_owned()
+            } else {
+                format!("cannot be read: {error}")
+            };
+            let name = folder.display().to_string().into();
+            found.push(whole_file(name, what, Severity::Error));
             return paths;
         }
     };

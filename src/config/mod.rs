@@ -352,19 +352,21 @@ pub struct Spam {
     pub autolearn_spam_from: Score,
     /// Outgoing mail is remembered, and answers to it are known.
     pub correspondents: bool,
-    /// Networks of clients have a reputation.
+    /// Networks of clients, signing domains and proved senders have a reputation.
     pub reputation: bool,
     /// The file of all this.
     pub learned: PathBuf,
 }
 
 /// SPF, DKIM, ARC and DMARC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     /// Whether they are checked.
     pub check: AuthCheck,
     /// An Authentication-Results field is written.
     pub results: bool,
+    /// Domains whose ARC seals are believed: `list.example.org`, `.example.org` (with all below it).
+    pub trusted_sealers: Vec<String>,
 }
 
 /// Whether authentication is checked.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::file::Node;
-pub(super) use super::keys::{KEYS, NAMED};
+pub(super) use super::keys::KEYS;
 use super::read::{self, Mistakes};
 use super::{address, blocklists, engines, rules};
 
@@ -60,6 +60,21 @@ pub(super) enum Kind {
     /// What points are multiplied by.
     Factor,
 }
+
+/// What the built-in listeners, scanners, engines and policies say beyond the defaults of their kind.
+pub(super) const NAMED: &[(&str, &str)] = &[
+    ("listener.content_filter.listen", r#""127.0.0.1:10024""#),
+    ("listener.content_filter.mode", r#""after-queue""#),
+    ("listener.proxy_filter.listen", r#""127.0.0.1:10025""#),
+    ("listener.proxy_filter.mode", r#""pre-queue""#),
+    ("scanner.builtin.type", r#""builtin""#),
+    ("scanner.clamav.type", r#""clamd""#),
+    ("engine.spamassassin.type", r#""spamd""#),
+    ("engine.spamassassin.address", r#""off""#),
+    ("engine.rspamd.type", r#""rspamd""#),
+    ("engine.rspamd.address", r#""off""#),
+    ("policy.inbound.extends", r#""""#),
+];
 
 /// Sections whose tables have names, and what such a table is called.
 pub(super) const NAMED_SECTIONS: [&str; 4] = ["listener", "scanner", "engine", "policy"];

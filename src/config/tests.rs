@@ -249,6 +249,10 @@ fn files_are_read_from_a_folder() {
         |must_exist| Request { file: main.clone(), must_exist, environment: vec![], flags: vec![] };
     assert!(load(&request(false)).is_ok());
     assert!(load(&request(true)).is_err());
+    std::fs::write(folder.path().join("conf.d"), "hostname = \"lost\"").expect("a file");
+    let mistakes = load(&request(false)).expect_err("a file is no folder").to_string();
+    assert!(mistakes.contains("conf.d") && mistakes.contains("is no folder"), "{mistakes}");
+    std::fs::remove_file(folder.path().join("conf.d")).expect("it was there");
     std::fs::create_dir(folder.path().join("conf.d")).expect("a folder");
     std::fs::write(&main, "mode = \"observe\"\nstate_dir = \"state\"").expect("a file");
     std::fs::write(folder.path().join("conf.d/20.toml"), "hostname = \"two\"").expect("a file");
@@ -258,6 +262,28 @@ fn files_are_read_from_a_folder() {
     assert_eq!((loaded.config.mode, loaded.config.hostname.as_str()), (Mode::Observe, "two"));
     assert_eq!(loaded.config.quarantine.store, folder.path().join("state/quarantine"));
     assert!(loaded.warnings.iter().any(|w| w.file.ends_with("30.toml.bak")));
+}
+
+#[test]
+fn what_we_write_to_is_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    crate::plain_file::make_pipe(&pipe);
+    let (pipe, folder) = (pipe.display(), folder.path().display());
+    for (text, want) in [
+        (format!("[log]\ntarget = \"file:{pipe}\""), "t.toml:2:10: error: log.target is"),
+        (format!("[database]\nurl = \"sqlite:{pipe}\""), "t.toml:2:7: error: database.url is"),
+        (format!("[spam]\nlearned = \"{pipe}\""), "t.toml:2:11: error: spam.learned is"),
+        ("[log]\ntarget = \"file:/dev/zero\"".to_owned(), "it is a device, not a file"),
+        (format!("[log]\ntarget = \"file:{folder}\""), "it is a folder, not a file"),
+    ] {
+        let said = said(&text);
+        assert!(said.contains(want), "{text}\nwant {want}\nsaid {said}");
+    }
+    for right in ["/dev/null", "/dev/stdout", "/nowhere/yet.log"] {
+        let text = format!("local_domains = [\"a.test\"]\n[log]\ntarget = \"file:{right}\"");
+        assert_eq!(said(&text), "", "{right}");
+    }
 }
 
 #[test]

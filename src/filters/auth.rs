@@ -122,6 +122,16 @@ pub struct Dmarc {
     pub policy: DmarcPolicy,
     /// What it rests on, or why it fails.
     pub why: String,
+    /// Whom the site trusts saw it pass, as `arc=pass as[1].d=list.test`: the failure does not count. Empty: nobody.
+    pub overridden: String,
+}
+
+impl Dmarc {
+    /// True if it fails, and nobody whom the site trusts saw it pass.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.result == AuthResult::Fail && self.overridden.is_empty()
+    }
 }
 
 /// What was found out about one mail. What was not checked is missing.
@@ -181,6 +191,30 @@ impl Auth {
         self.passing().any(|signer| self.authors.iter().any(|author| author == signer))
     }
 
+    /// The domain (`d=`) that answers for the mail by a signature that passed: one that is the author's own, or stands
+    /// above or below it; else the first.
+    #[must_use]
+    pub fn answers(&self) -> Option<&str> {
+        let passing = self.dkim.iter().filter(|one| one.result == AuthResult::Pass);
+        let mut domains =
+            passing.map(|one| one.domain.as_str()).filter(|domain| !domain.is_empty());
+        let first = domains.clone().next();
+        let kin = |domain: &&str| {
+            let of = |author: &String| is_below(domain, author) || is_below(author, domain);
+            self.authors.iter().any(of)
+        };
+        domains.find(kin).or(first)
+    }
+
+    /// True if the author is who From says: DMARC passes, or his own domain, or one above it, signed. Never with several.
+    #[must_use]
+    pub fn proves_author(&self) -> bool {
+        let [author] = self.authors.as_slice() else { return false };
+        let mut passing = self.dkim.iter().filter(|one| one.result == AuthResult::Pass);
+        let dmarc = self.dmarc.as_ref().is_some_and(|dmarc| dmarc.result == AuthResult::Pass);
+        dmarc || passing.any(|one| is_below(author, &one.domain))
+    }
+
     /// True if the envelope sender's domain lets this client send.
     #[must_use]
     pub fn is_spf_pass(&self) -> bool {
@@ -200,12 +234,16 @@ impl Dkim {
 }
 
 /// `*.example.org` and `.example.org` mean the domain with all below it, `example.org` the domain alone.
-fn is_within(domain: &str, pattern: &str) -> bool {
+pub(crate) fn is_within(domain: &str, pattern: &str) -> bool {
     let Some(parent) = pattern.strip_prefix("*.").or_else(|| pattern.strip_prefix('.')) else {
         return domain.eq_ignore_ascii_case(pattern);
     };
-    let (domain, parent) = (domain.to_ascii_lowercase(), parent.to_ascii_lowercase());
-    domain == parent || domain.strip_suffix(&parent).is_some_and(|front| front.ends_with('.'))
+    is_below(&domain.to_ascii_lowercase(), &parent.to_ascii_lowercase())
+}
+
+/// True for the domain itself and for all below it; both in lower case.
+pub(crate) fn is_below(domain: &str, parent: &str) -> bool {
+    domain == parent || domain.strip_suffix(parent).is_some_and(|front| front.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -223,6 +261,43 @@ mod tests {
         ] {
             assert_eq!(is_within(domain, pattern), want, "{domain} {pattern}");
         }
+    }
+
+    #[test]
+    fn who_answers_for_a_mail_is_the_authors_kin_or_the_first_to_sign() {
+        let one = |(result, domain): &(AuthResult, &str)| Dkim {
+            result: *result,
+            domain: (*domain).to_owned(),
+            ..Dkim::default()
+        };
+        let (pass, fail) = (AuthResult::Pass, AuthResult::Fail);
+        for (signed, author, who, proves) in [
+            (&[(pass, "esp.test"), (pass, "a.test")][..], "a.test", Some("a.test"), true),
+            (&[(pass, "esp.test"), (pass, "a.test")], "news.a.test", Some("a.test"), true),
+            (&[(pass, "esp.test"), (pass, "m.a.test")], "a.test", Some("m.a.test"), false),
+            (&[(pass, "esp.test"), (fail, "a.test")], "a.test", Some("esp.test"), false),
+            (&[(pass, "esp.test"), (pass, "bada.test")], "a.test", Some("esp.test"), false),
+            (&[(fail, "a.test")], "a.test", None, false),
+            (&[(pass, "")], "a.test", None, false),
+            (&[(pass, "x.test"), (pass, "y.test")], "", Some("x.test"), false),
+            (&[], "a.test", None, false),
+        ] {
+            let dkim = signed.iter().map(one).collect();
+            let authors = Some(author.to_owned()).filter(|one| !one.is_empty());
+            let auth = Auth { dkim, authors: authors.into_iter().collect(), ..Auth::default() };
+            assert_eq!(
+                (auth.answers(), auth.proves_author()),
+                (who, proves),
+                "{signed:?} {author}"
+            );
+        }
+        let dmarc = Dmarc { result: pass, ..Dmarc::default() };
+        let mut auth = Auth { dmarc: Some(dmarc), ..Auth::default() };
+        assert!(!auth.proves_author(), "there is no author");
+        auth.authors = vec!["a.test".into()];
+        assert!(auth.proves_author());
+        auth.authors.push("b.test".into());
+        assert!(!auth.proves_author(), "which of the two?");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{Question, Sent, addresses, identity, now};
+use crate::filters::auth::Auth;
 use crate::filters::spam::bayes::Class;
 use crate::filters::spam::bayes::autolearn::Thresholds;
-use crate::filters::standing::Standing;
+use crate::filters::standing::{Standing, Whose};
 use crate::filters::{self, Known, Mail, NotRun, Score, Weight};
 use crate::mail::{Envelope, Message};
 use crate::policy::{Decision, is_local};
@@ -60,6 +61,7 @@ pub fn known(
     site: &Site,
     envelope: &Envelope,
     message: &Message,
+    auth: Option<&Auth>,
     internal: bool,
 ) -> (Option<filters::Learned>, Standing, Option<NotRun>) {
     let config = &site.config.spam;
@@ -72,7 +74,7 @@ pub fn known(
     if internal || !(config.correspondents || config.reputation) {
         return (learned, Standing::NOTHING, None);
     }
-    match site.learned.standing(&question(site, envelope, message)) {
+    match site.learned.standing(&question(site, envelope, message, auth)) {
         Ok(standing) => (learned, standing, None),
         Err(trouble) => {
             let check = "spam:correspondents".to_owned();
@@ -82,7 +84,7 @@ pub fn known(
     }
 }
 
-fn question(site: &Site, envelope: &Envelope, message: &Message) -> Question {
+fn question(site: &Site, envelope: &Envelope, message: &Message, auth: Option<&Auth>) -> Question {
     let config = &site.config;
     let mut question = Question::default();
     if config.spam.correspondents {
@@ -104,7 +106,7 @@ fn question(site: &Site, envelope: &Envelope, message: &Message) -> Question {
         }
     }
     if config.spam.reputation {
-        question.reputations = whose(envelope);
+        question.reputations = whose(envelope, message, auth);
     }
     question
 }
@@ -114,8 +116,9 @@ fn is_ours(local_domains: &[String], address: &str) -> bool {
     !local_domains.is_empty() && is_local(local_domains, address)
 }
 
-/// Whose reputation a mail adds to: that of the client's network, /24 or /48.
-fn whose(envelope: &Envelope) -> Vec<String> {
+/// Whose reputation a mail adds to: that of the client's network, /24 or /48, and, as far as they are proved, of the
+/// domain that signed and of the author.
+fn whose(envelope: &Envelope, message: &Message, auth: Option<&Auth>) -> Vec<Whose> {
     let network = envelope.client.address.and_then(|address| {
         let address = address.to_canonical();
         let length = match address {
@@ -124,7 +127,16 @@ fn whose(envelope: &Envelope) -> Vec<String> {
         };
         IpNet::new(address, length).ok()
     });
-    network.map(|network| format!("ip:{}", network.trunc())).into_iter().collect()
+    let network = network.map(|network| Whose::Network(network.trunc().to_string()));
+    let signer = auth.and_then(Auth::answers).map(|domain| Whose::Signer(domain.to_owned()));
+    let sender = auth.filter(|auth| auth.proves_author()).and_then(|_| {
+        // Of several mailboxes none is the author for certain.
+        match addresses::addresses(message, "From").as_slice() {
+            [author] => Some(Whose::Sender(author.clone())),
+            _ => None,
+        }
+    });
+    network.into_iter().chain(signer).chain(sender).collect()
 }
 
 /// Lets a verdict teach. Never waits: what there is no time for is dropped and counted.
@@ -173,7 +185,7 @@ fn judged(site: &Site, envelope: &Envelope, report: &Report, verdict: Verdict) {
     } else {
         return;
     };
-    let whose = whose(envelope);
+    let whose = whose(envelope, &report.message, report.auth.as_deref());
     if !whose.is_empty() {
         site.learned.judged_later(whose, class);
     }
@@ -206,4 +218,40 @@ fn autolearn(site: &Arc<Site>, envelope: &Arc<Envelope>, report: &Report, verdic
         };
         engine.engine.words(&mail).tokens()
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filters::auth::{AuthResult, Dkim};
+
+    #[test]
+    fn only_what_is_proved_has_a_reputation() {
+        let signed = |domain: &str, result| Auth {
+            dkim: vec![Dkim { result, domain: domain.to_owned(), ..Dkim::default() }],
+            authors: vec!["a.test".to_owned()],
+            ..Auth::default()
+        };
+        let whose = |from: &str, auth: Option<&Auth>| {
+            let raw = format!("From: {from}\r\n\r\nx\r\n");
+            let message = crate::mime::decode(raw.into(), &crate::mime::Limits::default());
+            let mut envelope = Envelope::default();
+            envelope.client.address = Some("::ffff:192.0.2.7".parse().unwrap());
+            let all = whose(&envelope, &message, auth);
+            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let network = "the client's network 192.0.2.0/24";
+        let signer = |domain: &str| format!("{network}, the signing domain {domain}");
+        let own = signed("a.test", AuthResult::Pass);
+        for (from, auth, want) in [
+            ("Jo@A.test", None, network.to_owned()),
+            ("Jo@A.test", Some(&signed("a.test", AuthResult::Fail)), network.to_owned()),
+            ("Jo@A.test", Some(&signed("esp.test", AuthResult::Pass)), signer("esp.test")),
+            ("Jo@A.test", Some(&own), format!("{}, the sender jo@a.test", signer("a.test"))),
+            ("jo@a.test, x@a.test", Some(&own), signer("a.test")),
+            ("", Some(&own), signer("a.test")),
+        ] {
+            assert_eq!(whose(from, auth), want, "{from} {auth:?}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use sha2::{Digest as _, Sha256};
 
 use crate::filters::spam::bayes::{Class, Counts, Learnt, Owner, Token, Tokens, Totals};
-use crate::filters::standing::Standing;
+use crate::filters::standing::{Standing, Whose};
 use crate::mail::Message;
 
 pub use after::{Verdict, known, note};
@@ -176,7 +176,7 @@ impl Learned {
     }
 
     /// Moves reputations when there is time.
-    pub fn judged_later(&self, whose: Vec<String>, class: Class) {
+    pub fn judged_later(&self, whose: Vec<Whose>, class: Class) {
         self.inner.writer.note(Note::Judged { whose, class });
     }
 

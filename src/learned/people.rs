@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Trouble, digest};
 use crate::filters::spam::bayes::Class;
-use crate::filters::standing::{Bounce, Standing};
+use crate::filters::standing::{Bounce, Reputation, Standing, Whose};
 
 /// A reputation halves in this time, in seconds: seven days.
 const HALF_LIFE: f64 = 7.0 * 86_400.0;
@@ -12,6 +12,8 @@ const HALF_LIFE: f64 = 7.0 * 86_400.0;
 const STEP: f64 = 0.1;
 /// A reputation that rests on fewer mails is not told.
 const MAILS_MIN: f64 = 3.0;
+/// Reputations that are kept, some 100 octets each.
+pub(super) const REPUTATIONS_MAX: u32 = 200_000;
 /// That we sent a mail is remembered so many days.
 const SENT_DAYS: i64 = 120;
 /// That we wrote to somebody is remembered so many days.
@@ -43,8 +45,8 @@ pub struct Question {
     pub references: Vec<String>,
     /// The Message-ID of the mail that it reports about, if it is such a report, and whether that has a domain of ours.
     pub bounced: Option<(String, bool)>,
-    /// Whose reputation counts: the first that has one is told.
-    pub reputations: Vec<String>,
+    /// Whose reputation counts.
+    pub reputations: Vec<Whose>,
 }
 
 fn pair(us: &str, them: &str) -> Vec<u8> {
@@ -53,6 +55,18 @@ fn pair(us: &str, them: &str) -> Vec<u8> {
 
 fn message(id: &str) -> Vec<u8> {
     digest(&[id.trim().trim_matches(['<', '>']).as_bytes()])
+}
+
+/// Under what a reputation is kept: people as digests, networks and domains as they are.
+fn key(whose: &Whose) -> String {
+    match whose {
+        Whose::Network(network) => format!("ip:{network}"),
+        Whose::Signer(domain) => format!("dkim:{}", domain.to_lowercase()),
+        Whose::Sender(address) => {
+            let digest = digest(&[address.to_lowercase().as_bytes()]);
+            digest.iter().fold("from:".to_owned(), |key, octet| key + &format!("{octet:02x}"))
+        }
+    }
 }
 
 /// Remembers a mail of ours. The caller holds a transaction.
@@ -75,7 +89,7 @@ pub(super) fn sent(connection: &Connection, mail: &Sent) -> Result<(), Trouble> 
 /// Moves reputations after a verdict. The caller holds a transaction.
 pub(super) fn judged(
     connection: &Connection,
-    whose: &[String],
+    whose: &[Whose],
     class: Class,
     now: i64,
 ) -> Result<(), Trouble> {
@@ -83,8 +97,8 @@ pub(super) fn judged(
         Class::Spam => 1.0,
         Class::Ham => -1.0,
     };
-    for whose in whose {
-        let (value, mails) = reputation(connection, whose, now)?.unwrap_or((0.0, 0.0));
+    for whose in whose.iter().map(key) {
+        let (value, mails) = reputation(connection, &whose, now)?.unwrap_or((0.0, 0.0));
         let value = value + STEP * (target - value);
         connection
             .prepare_cached(
@@ -136,11 +150,10 @@ pub(super) fn standing(
         standing.bounce = bounce(connection, id, *has_our_domain, today)?;
     }
     for whose in &question.reputations {
-        if let Some((value, mails)) = reputation(connection, whose, now)?
+        if let Some((value, mails)) = reputation(connection, &key(whose), now)?
             && mails >= MAILS_MIN
         {
-            standing.reputation = Some((whose.clone(), value));
-            break;
+            standing.reputations.push(Reputation { whose: whose.clone(), value });
         }
     }
     Ok(standing)
@@ -189,7 +202,11 @@ fn bounce(
 }
 
 /// Drops what is too old to matter. The caller holds a transaction.
-pub(super) fn expire(connection: &Connection, now: i64) -> Result<(), Trouble> {
+pub(super) fn expire(
+    connection: &Connection,
+    now: i64,
+    reputations_max: u32,
+) -> Result<(), Trouble> {
     let today = now.div_euclid(86_400);
     for (statement, before) in [
         ("DELETE FROM sent WHERE day < ?", today - SENT_DAYS),
@@ -200,5 +217,11 @@ pub(super) fn expire(connection: &Connection, now: i64) -> Result<(), Trouble> {
     ] {
         connection.execute(statement, [before])?;
     }
+    // Anybody can sign with any number of domains: those that were not seen for the longest time go.
+    connection.execute(
+        "DELETE FROM reputations WHERE (SELECT count(*) FROM reputations) > ?1 AND whose NOT IN
+         (SELECT whose FROM reputations ORDER BY time DESC, mails DESC LIMIT ?1)",
+        [reputations_max],
+    )?;
     Ok(())
 }

@@ -14,6 +14,10 @@ fn store() -> (tempfile::TempDir, Learned) {
     (folder, learned)
 }
 
+fn network(text: &str) -> Whose {
+    Whose::Network(text.to_owned())
+}
+
 fn counts(learned: &Learned, word: &str) -> (u32, u32) {
     let counts = learned.look_up(Owner::Site, &tokens(&[word])).unwrap();
     (counts[0].spam, counts[0].ham)
@@ -80,7 +84,7 @@ fn a_mail_waits_for_no_learner() {
     let began = Instant::now();
     assert_eq!(counts(&learned, "a"), (1, 0));
     learned.touch(Owner::Site, &tokens(&["a"]));
-    learned.judged_later(vec!["ip:192.0.2.0/24".to_owned()], Class::Spam);
+    learned.judged_later(vec![network("192.0.2.0/24")], Class::Spam);
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     other.execute_batch("ROLLBACK").unwrap();
     learned.flush();
@@ -110,7 +114,7 @@ fn a_damaged_database_is_no_answer_and_no_panic() {
         // Zeros are what is left of a file after some crashes: no tables, so nothing was learned.
         let answer = learned.totals(Owner::Site);
         assert!(answer.is_err() || answer == Ok(Totals::default()), "{answer:?}");
-        learned.judged_later(vec!["x".to_owned()], Class::Ham);
+        learned.judged_later(vec![network("x")], Class::Ham);
         learned.flush();
     }
     let (_folder, learned) = store();
@@ -224,10 +228,10 @@ fn reports_about_mail_that_we_never_sent_are_known_once_memory_reaches_back() {
 #[test]
 fn a_reputation_rises_is_capped_and_halves_in_a_week() {
     let (_folder, learned) = store();
-    let whose = vec!["ip:192.0.2.0/24".to_owned()];
+    let whose = vec![network("192.0.2.0/24")];
     let ask = || {
         let question = Question { reputations: whose.clone(), ..Question::default() };
-        learned.standing(&question).unwrap().reputation.map(|(_, value)| value)
+        learned.standing(&question).unwrap().reputations.first().map(|one| one.value)
     };
     for _ in 0..2 {
         learned.judged_later(whose.clone(), Class::Spam);
@@ -249,6 +253,62 @@ fn a_reputation_rises_is_capped_and_halves_in_a_week() {
     }
     learned.flush();
     assert!(ask().unwrap() < 0.0);
+}
+
+#[test]
+fn networks_signers_and_senders_have_reputations_of_their_own() {
+    let (_folder, learned) = store();
+    let signer = Whose::Signer("News.Example".to_owned());
+    let sender = Whose::Sender("Ann@example.net".to_owned());
+    for _ in 0..4 {
+        learned.judged_later(vec![network("192.0.2.0/24"), signer.clone()], Class::Spam);
+        learned.judged_later(vec![sender.clone()], Class::Ham);
+    }
+    learned.flush();
+    let ask = |whose: &[Whose]| {
+        let question = Question { reputations: whose.to_vec(), ..Question::default() };
+        let found = learned.standing(&question).unwrap().reputations;
+        found.into_iter().map(|one| (one.whose, one.value > 0.0)).collect::<Vec<_>>()
+    };
+    let lower = Whose::Signer("news.example".to_owned());
+    assert_eq!(
+        ask(&[sender.clone(), lower.clone(), network("198.51.100.0/24")]),
+        [(sender, false), (lower, true)]
+    );
+    // The same word is another one where it is said of another kind.
+    assert_eq!(ask(&[network("news.example"), Whose::Sender("news.example".to_owned())]), []);
+    let other = Connection::open(learned.file()).unwrap();
+    let told: i64 = other
+        .query_row("SELECT count(*) FROM reputations WHERE whose LIKE '%ann%'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(told, 0, "the file names nobody");
+}
+
+#[test]
+fn of_too_many_reputations_those_go_that_were_not_seen_for_the_longest_time() {
+    let (_folder, learned) = store();
+    for number in 0..10 {
+        learned.judged_later(vec![Whose::Signer(format!("d{number}.test"))], Class::Spam);
+    }
+    learned.flush();
+    let mut connection = Connection::open(learned.file()).unwrap();
+    connection
+        .execute("UPDATE reputations SET time = time - 100 WHERE whose < 'dkim:d6'", [])
+        .unwrap();
+    let left = |connection: &Connection| -> Vec<String> {
+        let mut asked = connection.prepare("SELECT whose FROM reputations ORDER BY whose").unwrap();
+        asked.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    for (max, want) in [(10, 10), (4, 4)] {
+        let transaction = connection.transaction().unwrap();
+        people::expire(&transaction, now(), max).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(left(&connection).len(), want);
+    }
+    let kept = ["dkim:d6.test", "dkim:d7.test", "dkim:d8.test", "dkim:d9.test"];
+    assert_eq!(left(&connection), kept);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Sent, Trouble, now, people, schema, words};
 use crate::filters::spam::bayes::{Class, Owner, Token};
+use crate::filters::standing::Whose;
 
 /// Notes that may wait.
 const WAITING_MAX: usize = 1_024;
@@ -36,7 +37,7 @@ pub(super) enum Note {
     /// A mail of ours.
     Sent(Sent),
     /// A verdict for reputations.
-    Judged { whose: Vec<String>, class: Class },
+    Judged { whose: Vec<Whose>, class: Class },
     /// Tells when everything before it is written.
     Flush(SyncSender<()>),
 }
@@ -249,7 +250,7 @@ fn one(connection: &Connection, ready: &Ready) -> Result<(), Trouble> {
 /// Drops what is too old or too much, in pieces, so that nobody waits long for the lock.
 pub(super) fn expire(connection: &mut Connection, words_max: u64) -> Result<(), Trouble> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    people::expire(&transaction, now())?;
+    people::expire(&transaction, now(), people::REPUTATIONS_MAX)?;
     transaction.commit()?;
     let mut surplus = None;
     loop {

@@ -10,6 +10,12 @@ pub(super) const LINKS_MAX: usize = 5_000;
 /// A longer one is cut.
 const LINK_BYTES_MAX: usize = 4_096;
 
+/// Octets of a host with user and port; no longer one can be reached (RFC 1035 section 2.3.4).
+const HOST_BYTES_MAX: usize = 512;
+
+/// Octets that the folder of a page's base may add to its links, all together.
+const FOLDERS_BYTES_MAX: usize = 1 << 20;
+
 const MARKS: [&str; 5] = ["http://", "https://", "ftp://", "www.", "mailto:"];
 
 static FINDER: LazyLock<Option<AhoCorasick>> =
@@ -63,26 +69,62 @@ pub(super) fn clean(link: &str) -> String {
     out
 }
 
-/// A relative address made whole (RFC 3986 section 5, without the dots). One that is whole stays as it is.
-pub(super) fn resolve(base: &str, link: String) -> String {
-    let Some((scheme, rest)) = base.split_once("://") else { return link };
-    let named = link.split_once(':').is_some_and(|(name, _)| {
-        !name.is_empty() && name.bytes().all(|o| o.is_ascii_alphanumeric() || b"+-.".contains(&o))
-    });
-    if named || link.is_empty() || link.starts_with('#') {
-        return link;
+/// What relative addresses of a page are relative to (RFC 3986 section 5, without the dots).
+#[derive(Debug)]
+pub(super) struct Base {
+    scheme: String,
+    host: String,
+    /// The path as far as its last slash.
+    folder: String,
+    /// Octets of folders that may still be put before links.
+    room: usize,
+}
+
+impl Base {
+    /// `None`: nothing can be relative to it.
+    pub(super) fn read(address: &str) -> Option<Self> {
+        let (scheme, rest) = address.split_once("://")?;
+        let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (host, path) = rest.split_at(host_end);
+        if host.len() > HOST_BYTES_MAX {
+            return None;
+        }
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Some(Self {
+            scheme: scheme.to_owned(),
+            host: host.to_owned(),
+            folder: folder.to_owned(),
+            room: FOLDERS_BYTES_MAX,
+        })
     }
-    if link.starts_with("//") {
-        return format!("{scheme}:{link}");
+
+    /// The address made whole. One that is whole stays as it is. Where a long folder was put before many links already,
+    /// it is left out: the host is what counts.
+    pub(super) fn resolve(&mut self, link: String) -> String {
+        let named = link.split_once(':').is_some_and(|(name, _)| {
+            !name.is_empty()
+                && name.bytes().all(|o| o.is_ascii_alphanumeric() || b"+-.".contains(&o))
+        });
+        if named || link.is_empty() || link.starts_with('#') {
+            return link;
+        }
+        let Self { scheme, host, .. } = self;
+        if link.starts_with("//") {
+            return format!("{scheme}:{link}");
+        }
+        if link.starts_with('/') {
+            return format!("{scheme}://{host}{link}");
+        }
+        let folder = match self.room.checked_sub(self.folder.len()) {
+            Some(left) => {
+                self.room = left;
+                self.folder.as_str()
+            }
+            None => "",
+        };
+        format!("{scheme}://{host}{folder}/{link}")
     }
-    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (host, path) = rest.split_at(host_end);
-    if link.starts_with('/') {
-        return format!("{scheme}://{host}{link}");
-    }
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    format!("{scheme}://{host}{folder}/{link}")
 }
 
 #[cfg(test)]
@@ -112,9 +154,23 @@ mod tests {
             ("https://a.b/c/", "//f/g", "https://f/g"),
             ("https://a.b/c/", "mailto:x@y", "mailto:x@y"),
             ("https://a.b/c/", "#top", "#top"),
-            ("nonsense", "f", "f"),
+            ("https://u@a.b:1?c/d", "f", "https://u@a.b:1/f"),
         ] {
-            assert_eq!(resolve(base, link.to_owned()), want, "{base} {link}");
+            let mut base = Base::read(base).unwrap();
+            assert_eq!(base.resolve(link.to_owned()), want, "{base:?} {link}");
         }
+        for nothing in ["nonsense", "/c/d", "", &format!("http://{}/x", "a".repeat(600))] {
+            assert!(Base::read(nothing).is_none(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_long_folder_is_not_put_before_every_link() {
+        let mut base = Base::read(&format!("http://a.b/{}/", "c".repeat(3_000))).unwrap();
+        let all: Vec<String> = (0..5_000).map(|number| base.resolve(number.to_string())).collect();
+        assert!(all.iter().all(|link| link.starts_with("http://a.b/")));
+        assert!(all.iter().enumerate().all(|(at, link)| link.ends_with(&format!("/{at}"))));
+        let octets: usize = all.iter().map(String::len).sum();
+        assert!((500_000..FOLDERS_BYTES_MAX + 100_000).contains(&octets), "{octets}");
     }
 }

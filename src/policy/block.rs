@@ -24,6 +24,9 @@ pub const SPAM_FIELDS: [&str; 8] = [
 /// Stands in the place of our Received field where none is wanted: it holds the loop mark and names no host.
 pub const PASSED: &str = "X-Tamis-Passed";
 
+/// Tells how long ago the recipient wrote to the author. Only ours is believed: those of strangers go.
+pub const KNOWN: &str = "X-Tamis-Known";
+
 /// Columns after which a field is folded, where it can be.
 const FOLD_AT: usize = 78;
 /// Characters of the level bar.
@@ -50,6 +53,9 @@ pub fn block(
     if !report.is_virus_scanned() {
         line(&mut out, "X-Virus-Status: not scanned");
     }
+    if let Some(days) = report.correspondent_days.filter(|_| local) {
+        line(&mut out, &format!("{KNOWN}: {}", known(days, report)));
+    }
     if decision.action == Action::Tag {
         alerts(&mut out, report, decision);
     }
@@ -62,6 +68,13 @@ pub fn block(
         line(&mut out, &format!("{PASSED}: (Tamis, {}, {})", identity.listener, identity.mark));
     }
     out
+}
+
+/// How long ago, and whether that means anything: anybody can write anybody's name into From.
+fn known(days: u32, report: &Report) -> String {
+    let proved = report.auth.as_ref().is_some_and(|auth| auth.proves_author());
+    let when = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+    if proved { when } else { format!("{when} (sender not verified)") }
 }
 
 fn line(out: &mut String, text: &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{ListenerMode, Policy};
-use crate::filters::auth::{AuthResult, DmarcPolicy};
+use crate::filters::auth::DmarcPolicy;
 use crate::filters::lists::Pattern;
 use crate::filters::{ListHit, Score, TableAction, Weight};
 use crate::mail::PartFlag;
@@ -247,7 +247,7 @@ fn dmarc(report: &Report, policy: &Policy, mode: ListenerMode, reasons: &mut Vec
         DmarcPolicy::Quarantine => Action::Quarantine,
         DmarcPolicy::Reject => Action::Reject,
     };
-    if dmarc.result != AuthResult::Fail || policy.dmarc == Action::Pass {
+    if !dmarc.fails() || policy.dmarc == Action::Pass {
         return;
     }
     let action = if strength(asked) < strength(policy.dmarc) { asked } else { policy.dmarc };
@@ -371,7 +371,7 @@ pub(super) mod tests {
 
     #[test]
     fn dmarc_goes_no_further_than_the_domain_and_the_policy_ask() {
-        use crate::filters::auth::{Auth, Dmarc};
+        use crate::filters::auth::{Auth, AuthResult, Dmarc};
         use Action::{Pass, Quarantine, Reject, Tag};
         use ListenerMode::{AfterQueue, PreQueue};
         for (asked, result, ours, mode, want) in [
@@ -385,13 +385,25 @@ pub(super) mod tests {
             (DmarcPolicy::Reject, AuthResult::TempError, Reject, PreQueue, Pass),
         ] {
             let dmarc =
-                Dmarc { result, policy: asked, domain: "a.test".into(), why: String::new() };
+                Dmarc { result, policy: asked, domain: "a.test".into(), ..Dmarc::default() };
             let auth = Auth { dmarc: Some(dmarc), ..Auth::default() };
             let report = Report { auth: Some(Arc::new(auth)), ..scored(0) };
             let policy = Arc::new(Policy { dmarc: ours, ..policy() });
             let decision = judge(&report, &policy, mode, "b@example.org");
             assert_eq!(decision.action, want, "{asked:?} {result} {ours:?} {mode:?}");
         }
+        // A sealer whom the site trusts saw it pass.
+        let dmarc = Dmarc {
+            result: AuthResult::Fail,
+            policy: DmarcPolicy::Reject,
+            domain: "a.test".into(),
+            overridden: "arc=pass as[1].d=list.test".into(),
+            ..Dmarc::default()
+        };
+        let auth = Auth { dmarc: Some(dmarc), ..Auth::default() };
+        let report = Report { auth: Some(Arc::new(auth)), ..scored(0) };
+        let policy = Arc::new(Policy { dmarc: Reject, ..policy() });
+        assert_eq!(judge(&report, &policy, PreQueue, "b@example.org").action, Pass);
     }
 
     fn down() -> NotRun {

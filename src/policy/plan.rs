@@ -151,6 +151,9 @@ fn edits(identity: &Identity<'_>, report: &Report, decision: &Decision, local: b
     if report.writes_results {
         edits.extend(results::forged(identity.hostname, report));
     }
+    if report.outside && local {
+        edits.extend(message.fields(block::KNOWN).map(|field| Edit::delete(&field.field)));
+    }
     if decision.spammy && local {
         for name in block::SPAM_FIELDS {
             edits.extend(message.fields(name).map(|field| Edit::delete(&field.field)));
@@ -370,6 +373,50 @@ mod tests {
         let spam: Vec<bool> =
             plan.deliveries.iter().map(|delivery| delivery.block.contains("X-Spam-")).collect();
         assert_eq!(spam, [true, false]);
+    }
+
+    #[test]
+    fn only_our_own_word_tells_that_a_sender_is_known() {
+        use crate::filters::auth::{Auth, Dmarc};
+        let raw = b"x-tamis-known: 1 day\r\nSubject: a\r\nX-Tamis-Known : 2 days\r\n\r\nb\r\n";
+        let message =
+            crate::mime::decode(bytes::Bytes::from_static(raw), &crate::mime::Limits::default());
+        let proved = Auth {
+            dmarc: Some(Dmarc {
+                result: crate::filters::auth::AuthResult::Pass,
+                ..Dmarc::default()
+            }),
+            authors: vec!["a.test".into()],
+            ..Auth::default()
+        };
+        let local = ["ours.test".to_owned()];
+        let recipients = [("a@ours.test", policy(8000, "")), ("b@other.test", policy(8000, ""))];
+        for (days, auth, outside, want, removed) in [
+            (Some(3), None, true, Some("X-Tamis-Known: 3 days (sender not verified)"), 2),
+            (Some(1), Some(proved), true, Some("X-Tamis-Known: 1 day\r\n"), 2),
+            (None, None, true, None, 2),
+            (None, None, false, None, 0),
+        ] {
+            let report = Report {
+                message: Arc::new(message.clone()),
+                score: Some(Score(0)),
+                auth: auth.map(Arc::new),
+                outside,
+                correspondent_days: days,
+                ..Report::default()
+            };
+            let plan = planned(&report, &recipients, ListenerMode::AfterQueue, &local);
+            let ours = plan.deliveries.iter().find(|one| one.recipients.contains(&0)).unwrap();
+            match want {
+                Some(want) => assert!(ours.block.contains(want), "{}", ours.block),
+                None => assert!(!ours.block.contains("Known"), "{}", ours.block),
+            }
+            assert_eq!(ours.edits.len(), removed, "{:?}", ours.edits);
+            let theirs = plan.deliveries.iter().find(|one| one.recipients.contains(&1)).unwrap();
+            if outside {
+                assert!(!theirs.block.contains("Known") && theirs.edits.is_empty());
+            }
+        }
     }
 
     #[test]

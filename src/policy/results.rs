@@ -46,6 +46,12 @@ pub fn field(hostname: &str, sender: &str, auth: &Auth) -> String {
     }
     if let Some(dmarc) = auth.dmarc.as_ref().filter(|dmarc| !dmarc.domain.is_empty()) {
         let policy = match dmarc.result {
+            // RFC 7489 section 7.2 calls it a local policy.
+            AuthResult::Fail if !dmarc.fails() => comment(&format!(
+                "p={} dis=none, local policy: {}",
+                dmarc.policy.as_str(),
+                dmarc.overridden
+            )),
             AuthResult::Pass | AuthResult::Fail => comment(&format!("p={}", dmarc.policy.as_str())),
             AuthResult::SoftFail
             | AuthResult::Neutral
@@ -164,7 +170,7 @@ mod tests {
                 result: AuthResult::Fail,
                 domain: "c.test".into(),
                 policy: DmarcPolicy::Reject,
-                why: String::new(),
+                ..Dmarc::default()
             }),
             ..Auth::default()
         };
@@ -173,6 +179,15 @@ mod tests {
             "Authentication-Results: mx.test;\r\n spf=pass (mx [x]) smtp.mailfrom=\"x y@a.test\";\r\n \
              dkim=fail header.d=b.test header.s=s1 header.b=\"abc+/=\";\r\n \
              dmarc=fail (p=reject) header.from=c.test\r\n"
+        );
+        let mut listed = auth.clone();
+        if let Some(dmarc) = &mut listed.dmarc {
+            dmarc.overridden = "arc=pass as[1].d=list.test".into();
+        }
+        let text = field("mx.test", "x@a.test", &listed);
+        assert!(
+            text.contains(" dmarc=fail (p=reject dis=none, local policy: arc=pass as[1].d=list.test) header.from=c.test\r\n"),
+            "{text}"
         );
         let none = field("mx.test", "", &Auth::default());
         assert_eq!(none, "Authentication-Results: mx.test;\r\n dkim=none\r\n");

@@ -62,7 +62,11 @@ fn take(client: &mut Client, name: &str, value: Option<String>) -> Result<(), Re
 fn address(text: &str) -> Result<IpAddr, Reply> {
     let tagged = text.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPV6:"));
     let plain = if tagged { text.get(5..).unwrap_or_default() } else { text };
-    plain.parse().map_err(|_| bad("ADDR is no IP address"))
+    // A listener of Postfix on `::` tells IPv4 clients as ::ffff:192.0.2.1.
+    plain
+        .parse()
+        .map(|address: IpAddr| address.to_canonical())
+        .map_err(|_| bad("ADDR is no IP address"))
 }
 
 /// Undoes xtext. `[UNAVAILABLE]` and nothing at all are `None`.
@@ -166,6 +170,13 @@ mod tests {
         assert_eq!((client.port, client.ident.as_deref()), (Some(1025), Some("5BC5")));
         assert_eq!(client.source.as_deref(), Some("REMOTE"));
         assert_eq!(received("NAME=[unavailable] ADDR=[UNAVAILABLE]"), Ok(Client::default()));
+        for mapped in
+            ["ADDR=::ffff:192.0.2.1", "ADDR=IPV6:::ffff:192.0.2.1", "ADDR=IPv6:::FFFF:c000:201"]
+        {
+            let client = received(mapped).unwrap();
+            assert_eq!(client.address, "192.0.2.1".parse().ok(), "{mapped}");
+            assert_eq!(send(&client, &["ADDR".into()]), ["XFORWARD ADDR=192.0.2.1"]);
+        }
         assert_eq!(received("NAME="), Ok(Client::default()));
     }
 

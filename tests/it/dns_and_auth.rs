@@ -167,17 +167,27 @@ fn lists_of_rule_files_are_asked_only_if_that_is_switched_on() {
     let (stub, sink) = (Stub::start(), Sink::start());
     stub.add("2.2.0.192.zen.test", "A", &["127.0.0.4"]);
     stub.add("stranger.test", "TXT", &["v=spf1 -all"]);
+    // a@stranger.test, SHA-1; and the name server of stranger.test.
+    stub.add("1f8bf6c55437bd9845a4ba3108862ce28cae1706.hash.test", "A", &["127.0.0.2"]);
+    stub.add("1abc.text.test", "A", &["127.0.0.2"]);
+    stub.add("stranger.test", "NS", &["dns.host.test"]);
+    stub.add("dns.host.test.servers.test", "A", &["127.0.0.2"]);
     let folder = crate::support::folder();
     let rules = folder.path().join("net.cf");
     std::fs::write(
         &rules,
         "header X_ZEN eval:check_rbl('zen-lastexternal', 'zen.test.', '^127\\.0\\.0\\.[4567]$')\ntflags X_ZEN net\nscore X_ZEN 1.5\n\
+         header X_MAIL eval:check_hashbl_emails('hash.test', 'sha1', 'From')\ntflags X_MAIL net\nscore X_MAIL 1.5\n\
+         body X_TEXT eval:check_hashbl_bodyre('text.test', 'raw', '(1\\w+)')\ntflags X_TEXT net\nscore X_TEXT 1.5\n\
+         header X_NS eval:check_rbl_ns_from('ns', 'servers.test.')\ntflags X_NS net\nscore X_NS 1.5\n\
          header X_SPF eval:check_for_spf_fail()\ntflags X_SPF net\nscore X_SPF 0.7\n",
     )
     .unwrap();
     let spam = format!("[spam]\nrules = [\"{}\"]", rules.display());
-    let mail = b"From: a@stranger.test\r\nSubject: x\r\n\r\ntext\r\n";
-    for (on, want) in [(true, &["X_ZEN", "X_SPF"][..]), (false, &["X_SPF"])] {
+    let mail = b"From: a@stranger.test\r\nSubject: x\r\n\r\ntext 1abc\r\n";
+    for (on, want) in
+        [(true, &["X_ZEN", "X_MAIL", "X_TEXT", "X_NS", "X_SPF"][..]), (false, &["X_SPF"])]
+    {
         let tamis = tamis(&stub, &sink, &format!("rule_lists = {on}"), &spam);
         let facts = scan(&tamis, "192.0.2.2", "a@stranger.test", mail);
         let rules = facts["rules"].as_array().unwrap();
@@ -228,4 +238,67 @@ fn nothing_is_asked_unless_it_is_switched_on() {
     let got = delivered(&sink, &mark);
     assert!(!contains(&got, b"Authentication-Results"));
     assert_eq!(stub.asked(), []);
+}
+
+#[test]
+fn a_domain_that_signed_spam_is_known_from_another_network_and_to_nobody_who_forges_it() {
+    let (stub, sink) = (Stub::start(), Sink::start());
+    let sender = crate::support::dkim::Sender::new();
+    let (name, record) = sender.record();
+    stub.add(&name, "TXT", &[&record]);
+    let tamis = tamis(&stub, &sink, "", "[spam]\nreputation = true");
+    for number in 0..4 {
+        let mark = mails::mark(&format!("spam{number}"));
+        let mail = sender.sign(&mails::plain(&mark, &mails::gtube()));
+        hand_over(tamis.after_queue(), "192.0.2.2", "alice@sender.example", &mail);
+    }
+    let mail = mails::clean(&mails::mark("next"));
+    let ask = |client: &str, mail: &[u8]| {
+        let facts = scan(&tamis, client, "alice@sender.example", mail);
+        facts["rules"].to_string()
+    };
+    let rules = crate::support::wait_for("the domain has a reputation", || {
+        let rules = ask("203.0.113.9", &sender.sign(&mail));
+        rules.contains("SIGNER_REPUTATION_POOR").then_some(rules)
+    });
+    assert!(rules.contains("the signing domain sender.example: 0."), "{rules}");
+    assert!(!rules.contains("\"REPUTATION_POOR\""), "{rules}");
+    // The network is known by itself, and a signature that does not hold names nobody.
+    let broken = [sender.sign(&mail).as_slice(), b"x\r\n"].concat();
+    let rules = ask("192.0.2.77", &broken);
+    assert!(rules.contains("the client's network 192.0.2.0/24: 0."), "{rules}");
+    assert!(!rules.contains("SIGNER_REPUTATION"), "{rules}");
+}
+
+#[test]
+fn a_trusted_sealer_spares_a_mail_what_dmarc_asks_for() {
+    let (stub, sink) = (Stub::start(), Sink::start());
+    let list = crate::support::dkim::Sender::new();
+    let (name, record) = list.record();
+    stub.add(&name, "TXT", &[&record]);
+    stub.add("_dmarc.stranger.test", "TXT", &["v=DMARC1; p=reject"]);
+    let policy = |trusted: &str| {
+        format!("[policy.inbound]\ndmarc = \"reject\"\n[auth]\ntrusted_sealers = [{trusted}]")
+    };
+    for (trusted, verdict, overridden) in [
+        ("", "denied", None),
+        ("\"sender.example\"", "clean", Some("arc=pass as[1].d=sender.example")),
+    ] {
+        let tamis = tamis(&stub, &sink, "", &policy(trusted));
+        let mark = mails::mark("list");
+        let mail = format!(
+            "From: a@stranger.test\r\nTo: ann@lab.example\r\nSubject: {mark}\r\n\r\ntext\r\n"
+        );
+        let mail = list.seal(mail.as_bytes(), "dmarc=pass header.from=stranger.test");
+        let facts = scan(&tamis, "192.0.2.2", "list@sender.example", &mail);
+        assert_eq!(facts["verdict"], verdict, "{facts}");
+        assert_eq!(facts["auth"]["dmarc"], "fail");
+        assert_eq!(facts["auth"]["detail"]["dmarc"]["override"].as_str(), overridden);
+        if let Some(by) = overridden {
+            hand_over(tamis.after_queue(), "192.0.2.2", "list@sender.example", &mail);
+            let got = String::from_utf8_lossy(&delivered(&sink, &mark)).into_owned();
+            let want = format!(" dmarc=fail (p=reject dis=none, local policy: {by})");
+            assert!(got.contains(&want), "{got}");
+        }
+    }
 }

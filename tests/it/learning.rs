@@ -68,6 +68,24 @@ fn what_is_learned_is_said_of_the_next_mail_and_can_be_undone() {
 }
 
 #[test]
+fn what_is_passed_over_in_a_folder_is_told() {
+    let sink = Sink::start();
+    let tamis = Setup::to(sink.port).start();
+    let folder = tamis.file().with_file_name("mails");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("one.eml"), mails::clean("one")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("one.eml", folder.join("link.eml")).unwrap();
+    let said = tamis.run(&["learn", "ham", folder.to_str().unwrap(), "--json"]);
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(told.contains("pipe: passed over: it is a named pipe, not a file"), "{told}");
+    assert!(told.contains("link.eml: passed over: a link is followed only if"), "{told}");
+    assert_eq!(said.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&said.stdout).contains("\"learned\":1"), "{said:?}");
+}
+
+#[test]
 fn mail_flows_while_the_store_is_damaged() {
     let sink = Sink::start();
     let tamis = Setup::to(sink.port).prepare();
@@ -134,4 +152,13 @@ fn answers_to_mail_that_was_sent_by_us_are_known() {
         names.contains("KNOWN_CORRESPONDENT").then_some(names)
     });
     assert!(names.contains("REPLY_TO_OURS"), "{names}");
+    // Whom he wrote to is told to the recipient, and nobody else can tell it.
+    client.says("XFORWARD ADDR=203.0.113.9 NAME=mx.friend.example", "250");
+    let forged = format!("X-Tamis-Known: 0 days\r\n{answer}");
+    let heard = client.mail("carol@friend.example", &["bob@lab.example"], forged.as_bytes());
+    assert_eq!(heard.code(), 250, "{heard:?}");
+    let got = sink.wait_marked("2@friend.example");
+    let got = String::from_utf8_lossy(&got.message).into_owned();
+    assert_eq!(got.matches("X-Tamis-Known:").count(), 1, "{got}");
+    assert!(got.contains("X-Tamis-Known: 0 days (sender not verified)\r\n"), "{got}");
 }

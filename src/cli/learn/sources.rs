@@ -67,6 +67,13 @@ impl Sources {
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() || kind.is_file() {
                     paths.push((entry.path(), kind.is_dir()));
+                } else if kind.is_symlink() {
+                    complain(&format!(
+                        "{}: passed over: a link is followed only if it is named itself",
+                        entry.path().display()
+                    ));
+                } else if let Err(what) = plain_file::check(&entry.path()) {
+                    complain(&format!("{}: passed over: {what}", entry.path().display()));
                 }
             }
             paths.sort();

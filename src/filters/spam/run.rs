@@ -92,6 +92,14 @@ pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)
     engine.rules.iter().enumerate().filter_map(hit).collect()
 }
 
+/// What a named group of rules catches in a mail, for those who must know before the rules are asked.
+pub(super) fn caught(engine: &Engine, mail: &Mail<'_>, name: &str) -> Vec<String> {
+    let mut run = Run::new(engine, mail);
+    run.catch();
+    let values = run.caught.get(name).into_iter().flatten();
+    values.map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+}
+
 /// Rules that were asked and gave no answer: the mail is judged without them.
 fn without_answer(engine: &Engine, silent: &[(usize, String)]) -> Vec<NotRun> {
     let told = silent.iter().take(NAMED_MAX).filter_map(|(place, why)| {
@@ -299,8 +307,8 @@ impl<'r> Run<'r> {
         f64::from(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// A pattern that holds what others have caught: `%{NAME}`. As long as nothing was caught, it is not run.
-    fn template(&mut self, place: usize, rule: &Rule, template: &Template) -> f64 {
+    /// Asks the rules with named groups.
+    fn catch(&mut self) {
         for catcher in &self.engine.catchers {
             if !matches!(self.engine.rules.get(*catcher), Some(rule) if matches!(rule.check, Check::Pattern(_)))
             {
@@ -312,6 +320,11 @@ impl<'r> Run<'r> {
                 *slot = Some(value);
             }
         }
+    }
+
+    /// A pattern that holds what others have caught: `%{NAME}`. As long as nothing was caught, it is not run.
+    fn template(&mut self, place: usize, rule: &Rule, template: &Template) -> f64 {
+        self.catch();
         let Some(pattern) = template.filled(&self.caught) else { return 0.0 };
         match Pattern::compile(&pattern, &template.flags) {
             Ok(pattern) => {
@@ -411,7 +424,7 @@ pub(super) fn count(
         // Of several pieces none may match.
         return usize::from(hunt.first(machine).is_none() && machine.left > 0);
     }
-    let of_parts = matches!(target, Some(Target::MimeHeader(_)));
+    let of_parts = matches!(target, Some(Target::MimeHeader(..)));
     if rule.hits_max > 1 || check.pattern.has_names() {
         return hunt.count(rule.hits_max, of_parts, machine, &mut told);
     }

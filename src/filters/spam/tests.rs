@@ -218,8 +218,8 @@ fn mistakes_name_their_place() {
             "t/x.cf:1: warning: `eval:check_x` is not built yet; these rules never hit: A",
         ),
         (
-            "header A Received:host =~ /a/",
-            "t/x.cf:1: warning: needs the header modifier `:host`; these rules never hit: A",
+            "header A Received:sideways =~ /a/",
+            "t/x.cf:1: warning: needs the header modifier `:sideways`; these rules never hit: A",
         ),
         (
             "test A maybe x",

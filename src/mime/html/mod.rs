@@ -8,7 +8,7 @@ pub(super) use active::{is_coded, is_handler, scheme};
 pub(super) use entities::entities;
 pub(super) use token::{Cutter, Element, Token};
 
-use super::links::{self, LINKS_MAX, clean};
+use super::links::{Base, LINKS_MAX, clean};
 
 /// What a reader sees.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -63,7 +63,9 @@ struct Page {
     preformatted: bool,
     cutter: Cutter,
     /// What relative addresses are relative to.
-    base: Option<String>,
+    base: Option<Base>,
+    /// It was told; only the first counts.
+    has_base: bool,
 }
 
 impl Page {
@@ -158,8 +160,9 @@ impl Page {
             }
             _ => {}
         }
-        if let Some(base) = get("href").filter(|_| name == "base" && self.base.is_none()) {
-            self.base = Some(clean(&entities(base)));
+        if let Some(base) = get("href").filter(|_| name == "base" && !self.has_base) {
+            self.base = Base::read(&clean(&entities(base)));
+            self.has_base = true;
         }
         // The first of a name counts, as for readers.
         let mut link = None;
@@ -223,11 +226,14 @@ impl Page {
 
     /// The place of the link in the list, if it is one.
     fn add_link(&mut self, url: &str) -> Option<usize> {
-        let mut url = clean(&entities(url));
-        if let Some(base) = &self.base {
-            url = links::resolve(base, url);
+        if self.out.links.len() >= LINKS_MAX {
+            return None;
         }
-        if url.is_empty() || url.starts_with('#') || self.out.links.len() >= LINKS_MAX {
+        let mut url = clean(&entities(url));
+        if let Some(base) = &mut self.base {
+            url = base.resolve(url);
+        }
+        if url.is_empty() || url.starts_with('#') {
             return None;
         }
         self.out.links.push((url, None));
@@ -444,6 +450,21 @@ mod tests {
         let page = render("<meta http-equiv=refresh content='0; URL=http://a.b'>");
         assert_eq!(page.links[0].0, "http://a.b");
         assert_eq!(render("<a href='java\nscript:x'>").links[0].0, "javascript:x");
+        let based = render("<base href=nonsense><base href='http://a.b/'><a href=c>");
+        assert_eq!(based.links.last().unwrap().0, "c", "the first base counts");
+    }
+
+    #[test]
+    fn a_long_base_and_many_links_stay_small_and_all_are_seen() {
+        let long = "c".repeat(3_900);
+        let links: String = (0..100_000).map(|number| format!("<a href={number}>")).collect();
+        let page = render(&format!("<base href=http://a.example/{long}/>{links}"));
+        assert_eq!(page.links.len(), LINKS_MAX);
+        assert!(page.links.iter().all(|(url, _)| url.starts_with("http://a.example/")));
+        let octets: usize = page.links.iter().map(|(url, _)| url.len()).sum();
+        assert!(octets < 2 << 20, "{octets}");
+        let few = render(&format!("<base href=http://a.example/{long}/><a href=d>"));
+        assert_eq!(few.links[1].0, format!("http://a.example/{long}/d"));
     }
 
     proptest! {

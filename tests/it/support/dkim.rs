@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine;
+use mail_auth::arc::ArcSealer;
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::common::parse::TxtRecordParser;
@@ -13,7 +14,8 @@ use mail_auth::common::verify::DomainKey;
 use mail_auth::dkim::{Canonicalization, DkimSigner};
 use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail_auth::{
-    AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt,
+    ArcOutput, AuthenticatedMessage, AuthenticationResults, DkimResult, MessageAuthenticator,
+    Parameters, ResolverCache, Txt,
 };
 
 /// A sender's key pair, fresh for each value.
@@ -63,10 +65,28 @@ impl Sender {
         [signature.to_header().as_bytes(), mail].concat()
     }
 
+    /// The mail with a first ARC seal on top, which says what was seen: `dmarc=pass header.from=…`.
+    pub fn seal(&self, mail: &[u8], saw: &str) -> Vec<u8> {
+        let message = AuthenticatedMessage::parse(mail).unwrap();
+        let results = format!("mx.{DOMAIN}; {saw}");
+        let results = AuthenticationResults::new(&results);
+        let sealer = ArcSealer::from_key(self.key())
+            .domain(DOMAIN)
+            .selector(SELECTOR)
+            .headers(["From", "To", "Subject"]);
+        let set = sealer.seal(&message, &results, &ArcOutput::default()).unwrap();
+        [set.to_header().as_bytes(), mail].concat()
+    }
+
+    /// The name under which the key is published, and its record.
+    pub fn record(&self) -> (String, String) {
+        let public = base64::engine::general_purpose::STANDARD.encode(self.key().public_key());
+        (format!("{SELECTOR}._domainkey.{DOMAIN}"), format!("v=DKIM1; k=ed25519; p={public}"))
+    }
+
     /// Fails unless the mail carries this sender's signature and it holds.
     pub fn verify(&self, mail: &[u8]) {
-        let public = base64::engine::general_purpose::STANDARD.encode(self.key().public_key());
-        let record = format!("v=DKIM1; k=ed25519; p={public}");
+        let (_, record) = self.record();
         let keys = Keys(Arc::new(DomainKey::parse(record.as_bytes()).unwrap()));
         let message = AuthenticatedMessage::parse(mail).unwrap();
         let nowhere = ResolverConfig::from_parts(None, Vec::new(), Vec::new());

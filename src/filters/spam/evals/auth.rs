@@ -190,6 +190,7 @@ fn dmarc(result: AuthResult, policy: Option<DmarcPolicy>) -> Result<Call, String
     Ok(Call::new(move |view| {
         let dmarc = auth(view)?.dmarc.as_ref()?;
         let fits = dmarc.result == result
+            && dmarc.overridden.is_empty()
             && !dmarc.domain.is_empty()
             && policy.is_none_or(|policy| dmarc.policy == policy);
         fits.then(|| format!("{}: {}", dmarc.domain, dmarc.why))

@@ -1,6 +1,6 @@
 //! What this site knows of a sender: people it wrote to, answers to its own mail, reputation, bounces.
 
-use crate::filters::standing::Bounce;
+use crate::filters::standing::{Bounce, Whose};
 
 use super::{Answer, Arguments, Call, Function};
 
@@ -39,14 +39,72 @@ fn bounce_of_others(_: &Arguments) -> Result<Call, String> {
     Ok(Call::new(|view| view.mail.known.standing.bounce == Some(Bounce::Others)))
 }
 
-/// `check_reputation(min, max)`: hits if the reputation (-1: only ham, 1: only spam) is over `min` and at most `max`.
+/// `check_reputation(min, max, whose)`: hits if the reputation (-1: only ham, 1: only spam) is over `min` and at most
+/// `max`. `whose`: `network` of the client (if it is not said), `signer` or `sender`.
 fn reputation(arguments: &Arguments) -> Result<Call, String> {
     let min = arguments.number(0).ok_or("the lower border is missing, for example 0.6")?;
     let max = arguments.number(1).ok_or("the upper border is missing, for example 1")?;
-    Ok(Call::new(move |view| match &view.mail.known.standing.reputation {
-        Some((whose, value)) if *value > min && *value <= max => {
-            Answer::Hit(format!("{whose}: {value:.2}"))
+    let is_meant: fn(&Whose) -> bool = match arguments.text(2) {
+        "" | "network" => |whose| matches!(whose, Whose::Network(_)),
+        "signer" => |whose| matches!(whose, Whose::Signer(_)),
+        "sender" => |whose| matches!(whose, Whose::Sender(_)),
+        other => {
+            return Err(format!("`{other}` has no reputation: write network, signer or sender"));
         }
-        Some(_) | None => Answer::No,
+    };
+    Ok(Call::new(move |view| {
+        let all = &view.mail.known.standing.reputations;
+        match all.iter().find(|one| is_meant(&one.whose)) {
+            Some(one) if one.value > min && one.value <= max => {
+                Answer::Hit(format!("{}: {:.2}", one.whose, one.value))
+            }
+            Some(_) | None => Answer::No,
+        }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::filters::spam::Engine;
+    use crate::filters::standing::{Reputation, Standing, Whose};
+    use crate::filters::{Known, Mail, RuleFile};
+    use crate::mail::Envelope;
+
+    #[test]
+    fn a_hit_says_whose_reputation_it_was() {
+        let rules = "header N eval:check_reputation('0.6', '1')\n\
+            header D eval:check_reputation('-2', '-0.6', 'signer')\n\
+            header S eval:check_reputation('0.6', '1', 'sender')\n\
+            header X eval:check_reputation('0.6', '1', 'nobody')\n";
+        let file = RuleFile::built_in("t.cf", rules.as_bytes());
+        let (engine, mistakes) = Engine::load(&[file], &BTreeMap::new());
+        let [mistake] = mistakes.as_slice() else { panic!("{mistakes:?}") };
+        assert!(mistake.what.contains("write network, signer or sender"), "{}", mistake.what);
+        let message = crate::mime::decode(
+            bytes::Bytes::from_static(b"Subject: x\r\n\r\nx\r\n"),
+            &crate::mime::Limits::default(),
+        );
+        let envelope = Envelope::default();
+        let hits = |all: &[(Whose, f64)]| {
+            let all = all.iter().cloned();
+            let reputations = all.map(|(whose, value)| Reputation { whose, value }).collect();
+            let standing = Standing { reputations, ..Standing::default() };
+            let known = Known { standing, ..Known::default() };
+            let mail = Mail { known: &known, ..Mail::alone(&envelope, &message) };
+            let hits = engine.inspect(&mail, None).hits;
+            hits.iter().map(|hit| hit.evidence.clone()).collect::<Vec<_>>().join(", ")
+        };
+        let network = || Whose::Network("192.0.2.0/24".to_owned());
+        let signer = || Whose::Signer("a.test".to_owned());
+        let sender = || Whose::Sender("jo@a.test".to_owned());
+        assert_eq!(hits(&[]), "");
+        assert_eq!(hits(&[(network(), 0.8)]), "the client's network 192.0.2.0/24: 0.80");
+        assert_eq!(
+            hits(&[(network(), 0.5), (signer(), -0.9), (sender(), 0.7)]),
+            "the signing domain a.test: -0.90, the sender jo@a.test: 0.70"
+        );
+        assert_eq!(hits(&[(signer(), 0.9), (sender(), -0.9)]), "");
+    }
 }

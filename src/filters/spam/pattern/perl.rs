@@ -117,9 +117,10 @@ impl Parser<'_> {
                 None | Some(b'|' | b')') => return Ok(Node::row(nodes)),
                 Some(_) => {}
             }
+            let in_group = self.peek() == Some(b'(');
             let Some(node) = self.item(depth, &mut nodes)? else { continue };
             self.skip_blanks();
-            nodes.push(self.quantified(node)?);
+            nodes.push(self.quantified(node, in_group)?);
         }
     }
 
@@ -176,7 +177,7 @@ impl Parser<'_> {
         self.at += 2;
     }
 
-    fn quantified(&mut self, node: Node) -> Result<Node, Refusal> {
+    fn quantified(&mut self, node: Node, in_group: bool) -> Result<Node, Refusal> {
         let Some((min, max)) = self.count()? else { return Ok(node) };
         let greed = match self.peek() {
             Some(b'?') => Greed::Least,
@@ -187,11 +188,16 @@ impl Parser<'_> {
             self.at += 1;
         }
         self.skip_blanks();
-        if matches!(node, Node::Assertion(_)) {
+        let is_place = matches!(node, Node::Assertion(_));
+        if is_place && !in_group && max != Some(1) {
             return Err(wrong("a quantifier follows what has no length"));
         }
         if self.count()?.is_some() {
             return Err(wrong("a quantifier follows a quantifier"));
+        }
+        if is_place {
+            // Once more at the same place it says nothing new.
+            return Ok(if min == 0 { Node::Row(Vec::new()) } else { node });
         }
         Ok(Node::Repeat { node: Box::new(node), min, max, greed })
     }

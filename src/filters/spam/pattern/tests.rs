@@ -105,6 +105,13 @@ fn what_looks_around_or_back_is_understood() {
         ("(?>a*)ab", "aab", false),
         (r"(?:(x)|y)*\1z", "xyxz", true),
         (r"(?=(a+))\1b", "aab", true),
+        // Perl takes a place in a group for an item, however often it is wanted.
+        ("a(?:$)+", "ba", true),
+        ("a(?:$)+", "ab", false),
+        ("a(?:$)*b", "ab", true),
+        (r"(?:\b){2,3}a", "ba", false),
+        ("a$?b", "ab", true),
+        ("(?:^)+?a", "ba", false),
     ];
     for (text, subject, want) in cases {
         assert_eq!(matches(text, "", subject.as_bytes()), *want, "{text} on {subject}");
@@ -125,8 +132,25 @@ fn matches_follow_one_another() {
 #[test]
 fn broken_patterns_are_wrong() {
     for text in [
-        "(a", "a)", "[a", "*a", r"a\", "(?y)", "[z-a]", "a**", r"\1", "[[:x:]]", "a{3,2}",
+        "(a",
+        "a)",
+        "[a",
+        "*a",
+        r"a\",
+        "(?y)",
+        "[z-a]",
+        "a**",
+        r"\1",
+        "[[:x:]]",
+        "a{3,2}",
         "(?<=a+)b",
+        r"\b+a",
+        "^*a",
+        "(?:$)+*",
+        r"\x{110000}",
+        r"[a\x{110000}]",
+        r"\N{U+110000}",
+        r"\o{4200000}",
     ] {
         let got = Pattern::compile(text.as_bytes(), "");
         assert!(matches!(got, Err(Refusal::Wrong(_))), "{text}: {got:?}");

@@ -41,7 +41,7 @@ const PLUGINS: [&str; 29] = [
 ];
 
 /// What the program and its plug-ins can do, behind `Mail::SpamAssassin::`.
-const ABILITIES: [&str; 63] = [
+const ABILITIES: [&str; 65] = [
     // Debian asks for it: lists have their new names alone.
     "Conf::compat_welcomelist_blocklist",
     "Conf::feature_bayes_auto_learn_on_error",
@@ -93,7 +93,9 @@ const ABILITIES: [&str; 63] = [
     "Plugin::MIMEEval::has_check_qp_ratio",
     "Plugin::MIMEHeader::has_all_header",
     "Plugin::MIMEHeader::has_capture_rules",
+    "Plugin::MIMEHeader::has_tflags_concat",
     "Plugin::MIMEHeader::has_tflags_multiple",
+    "Plugin::MIMEHeader::has_tflags_range",
     "Plugin::Pyzor::has_fork",
     "Plugin::Pyzor::has_perl",
     "Plugin::Razor2::has_fork",

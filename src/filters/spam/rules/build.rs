@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::filters::spam::bayes::autolearn::{Area, Share};
 use crate::filters::spam::evals::{self, Call, Tables, Uncallable};
 use crate::filters::spam::pattern::{Pattern, Refusal, TextRules};
-use crate::filters::spam::text::Target;
+use crate::filters::spam::text::{Scope, Target};
 use crate::filters::spam::{Engine, Options};
 use crate::filters::{Mistake, Score, Severity, Source};
 
@@ -180,6 +180,39 @@ enum Trouble {
     Rule(Refusal),
 }
 
+/// The question of a rule about parts with what its flags say of them: `range=2-3`, `concat`. False if they mean nothing.
+fn scoped(question: Question, flags: &[String]) -> (Question, bool) {
+    let range = flags.iter().find_map(|flag| Scope::range(flag.strip_prefix("range=")?));
+    let concat = flags.iter().any(|flag| flag == "concat");
+    match question {
+        Question::Pattern {
+            target: Target::MimeHeader(selector, _),
+            mut place,
+            negated,
+            unset,
+            pattern,
+            flags,
+        } => {
+            let (first, last) = range.unwrap_or((1, usize::MAX));
+            match (first, last) {
+                (..=1, usize::MAX) => {}
+                (first, usize::MAX) => place.push_str(&format!(" from part {first} on")),
+                (first, last) => place.push_str(&format!(" of parts {first} to {last}")),
+            }
+            let joined = concat.then(|| unset.clone().unwrap_or_default());
+            let target = Target::MimeHeader(selector, Scope { first, last, joined });
+            (Question::Pattern { target, place, negated, unset, pattern, flags }, true)
+        }
+        other @ (Question::Pattern { .. }
+        | Question::Exists(..)
+        | Question::Meta(_)
+        | Question::Function(_)
+        | Question::Nothing
+        | Question::Link(_)
+        | Question::NotBuilt(_)) => (other, range.is_none() && !concat),
+    }
+}
+
 #[derive(Default)]
 struct Builder {
     options: Options,
@@ -218,7 +251,13 @@ impl Builder {
         }
         let limit = draft.flags.iter().find_map(|flag| flag.strip_prefix("maxhits=")?.parse().ok());
         let asks = matches!(definition.question, Question::Function(..));
-        let check = match self.check(name, definition.question) {
+        let (question, scoped) = scoped(definition.question, &draft.flags);
+        if !scoped {
+            let what =
+                format!("{name}: `range` and `concat` mean something for mimeheader rules only");
+            book.warning(&source, definition.column, what, "take them out of its tflags");
+        }
+        let check = match self.check(name, question) {
             _ if asks && flag("net") && !self.options.network => {
                 Check::Off("the network is not asked")
             }
@@ -257,7 +296,7 @@ impl Builder {
     fn check(&mut self, name: &str, question: Question) -> Result<Check, Trouble> {
         Ok(match question {
             Question::Pattern { target, place, negated, unset, mut pattern, mut flags } => {
-                let of_mail = !matches!(target, Target::MimeHeader(_));
+                let of_mail = !matches!(target, Target::MimeHeader(..));
                 if of_mail && let Some(replaced) = self.tags.applied(name, &pattern, &flags) {
                     pattern = replaced;
                     flags.clear();

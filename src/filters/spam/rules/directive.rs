@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::filters::Score;
 use crate::filters::spam::bayes::autolearn::Area;
 use crate::filters::spam::evals;
-use crate::filters::spam::text::{Selector, Target};
+use crate::filters::spam::text::{Scope, Selector, Target};
 
 use super::book::{Book, Definition, Example, Question};
 use super::elsewhere;
@@ -36,11 +36,12 @@ pub(in crate::filters::spam) fn read(line: &Line<'_>, key: &str, rest: &[u8], bo
 }
 
 /// Words of `tflags`; some of them are for who makes rule files, or for what is not here (`publish`, `noawl`).
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 19] = [
     "a",
     "autolearn_body",
     "autolearn_force",
     "autolearn_header",
+    "concat",
     "domains_only",
     "ips_only",
     "learn",
@@ -141,17 +142,39 @@ fn question(kind: &str, rest: &[u8]) -> Result<Question, String> {
     Ok(Question::Pattern { target, place, negated: false, unset: None, pattern, flags })
 }
 
+/// Why a field cannot be looked at.
+enum Trouble {
+    NotBuilt(String),
+    Wrong(String),
+}
+
 fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
     let selector = |text: &[u8]| Selector::parse(String::from_utf8_lossy(text).trim());
     let target = |selector| match kind {
         "header" => Target::Header(selector),
-        _ => Target::MimeHeader(selector),
+        _ => Target::MimeHeader(selector, Scope::default()),
+    };
+    let selector = |text: &[u8]| {
+        let name = text.trim_ascii();
+        if matches!(name.first(), None | Some(b':')) {
+            return Err(Trouble::Wrong(format!(
+                "`{kind}` has no name of a field, as in `{kind} NAME X-Field =~ /…/`"
+            )));
+        }
+        match selector(name) {
+            Ok(selector) if kind == "mimeheader" && selector.has_form() => Err(Trouble::Wrong(
+                "fields of parts can only have `:raw` behind their names".to_owned(),
+            )),
+            Ok(selector) => Ok(selector),
+            Err(why) => Err(Trouble::NotBuilt(why)),
+        }
     };
     if let Some(name) = rest.strip_prefix(b"exists:") {
-        return Ok(match selector(name) {
-            Ok(selector) => Question::Exists(target(selector), spelled(kind, name)),
-            Err(why) => Question::NotBuilt(why),
-        });
+        return match selector(name) {
+            Ok(selector) => Ok(Question::Exists(target(selector), spelled(kind, name))),
+            Err(Trouble::NotBuilt(why)) => Ok(Question::NotBuilt(why)),
+            Err(Trouble::Wrong(why)) => Err(why),
+        };
     }
     let equal = memchr::memmem::find(rest, b"=~");
     let unequal = memchr::memmem::find(rest, b"!~");
@@ -164,7 +187,8 @@ fn header(kind: &str, rest: &[u8]) -> Result<Question, String> {
     let field = spelled(kind, rest.get(..place).unwrap_or_default());
     let selector = match selector(rest.get(..place).unwrap_or_default()) {
         Ok(selector) => selector,
-        Err(why) => return Ok(Question::NotBuilt(why)),
+        Err(Trouble::NotBuilt(why)) => return Ok(Question::NotBuilt(why)),
+        Err(Trouble::Wrong(why)) => return Err(why),
     };
     let mut right = rest.get(place + 2..).unwrap_or_default().trim_ascii();
     let mut unset = None;
@@ -276,12 +300,13 @@ fn flags(line: &Line<'_>, name: &str, rest: &[u8], book: &mut Book) -> Vec<Strin
         let text = String::from_utf8_lossy(word).into_owned();
         let known = match text.split_once('=') {
             Some(("maxhits", value)) => value.parse::<u32>().is_ok(),
+            Some(("range", value)) => Scope::range(value).is_some(),
             Some(_) => false,
             None => FLAGS.contains(&&*text),
         };
         if !known {
-            let hint = format!("flags are {} and maxhits=NUMBER", FLAGS.join(", "));
-            let built = !matches!(text.split('=').next(), Some("concat" | "nolog" | "range"));
+            let hint = format!("flags are {}, maxhits=NUMBER, range=FROM-TO", FLAGS.join(", "));
+            let built = text != "nolog";
             let why = if built {
                 "is no flag, and does nothing"
             } else {

@@ -181,7 +181,7 @@ fn a_rule_that_takes_too_much_is_told_and_the_others_run() {
 #[test]
 fn words_of_tflags_that_mean_nothing_are_told_with_their_place() {
     let (engine, mistakes) = load(
-        "body A /a/\ntflags A multiple, maxhits=2 nice\nbody B /b/\ntflags B  mutliple maxhits=x range=1-2\n",
+        "body A /a/\ntflags A multiple, maxhits=2 nice\nbody B /b/\ntflags B  mutliple maxhits=x nolog\n",
     );
     assert_eq!(engine.rule_count(), 2);
     let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
@@ -193,5 +193,95 @@ fn words_of_tflags_that_mean_nothing_are_told_with_their_place() {
         "{told:?}"
     );
     assert!(told[1].starts_with("t/x.cf:4:20: warning: B: `maxhits=x` is no flag"), "{told:?}");
-    assert!(told[2].starts_with("t/x.cf:4:30: warning: B: `range=1-2` is not built"), "{told:?}");
+    assert!(told[2].starts_with("t/x.cf:4:30: warning: B: `nolog` is not built"), "{told:?}");
+}
+
+/// A mail of three parts: the message, `text/plain` and `image/png`.
+const PARTS: &str = "Subject: hello\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\
+    --b\nContent-Type: text/plain\nX-Note: one\n\ntext\n--b\nContent-Type: image/png; name=a.png\n\nx\n--b--\n";
+
+fn of_parts(rules: &str) -> Vec<String> {
+    let (engine, mistakes) = load(rules);
+    assert_eq!(mistakes, [], "{rules}");
+    let message =
+        crate::mime::decode(PARTS.replace('\n', "\r\n").into(), &crate::mime::Limits::default());
+    names(&run(&engine, &message)).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn rules_about_parts_look_at_those_that_their_range_names() {
+    for (range, text, hits) in [
+        ("1", "multipart", true),
+        ("1", "plain", false),
+        ("2-", "plain", true),
+        ("2-", "image", true),
+        ("2-", "multipart", false),
+        ("-2", "plain", true),
+        ("-2", "image", false),
+        ("2-2", "plain", true),
+        ("0-1", "multipart", true),
+        ("3", "image", true),
+        ("4-", "image", false),
+        ("3-2", "plain", false),
+    ] {
+        let rule = format!("mimeheader A Content-Type =~ /{text}/\ntflags A range={range}\n");
+        assert_eq!(of_parts(&rule) == ["A"], hits, "{range} {text}");
+    }
+    // Each range is a text of its own.
+    let both = "mimeheader A Content-Type =~ /plain/\ntflags A range=1\nmimeheader B Content-Type =~ /plain/\n";
+    assert_eq!(of_parts(both), ["B"]);
+    let negated = "mimeheader A Content-Type !~ /plain/\ntflags A range=3\n";
+    assert_eq!(of_parts(negated), ["A"]);
+}
+
+#[test]
+fn rules_about_parts_can_see_all_of_them_as_one_text() {
+    for (rule, hits) in [
+        ("Content-Type =~ /mixed.*\\ntext\\/plain\\nimage/\ntflags A concat", true),
+        ("Content-Type =~ /mixed.*\\ntext\\/plain\\nimage/", false),
+        ("Content-Type =~ /^text\\/plain\\nimage/\ntflags A concat range=2-", true),
+        ("X-Note =~ /^\\none\\n\\n$/\ntflags A concat", true),
+        ("X-Note =~ /^none\\none\\nnone\\n$/ [if-unset: none]\ntflags A concat", true),
+        ("X-Note =~ /^one$/\ntflags A concat range=3", false),
+        ("X-Note !~ /one/\ntflags A concat", false),
+    ] {
+        assert_eq!(of_parts(&format!("mimeheader A {rule}\n")) == ["A"], hits, "{rule}");
+    }
+    let counted = "mimeheader __A Content-Type =~ /(?:text|image|multipart)\\//\ntflags __A multiple concat\nmeta B __A == 3\n";
+    assert_eq!(of_parts(counted), ["B"]);
+}
+
+#[test]
+fn flags_of_parts_that_mean_nothing_are_told() {
+    for (rule, why) in [
+        ("mimeheader A Content-Type =~ /x/\ntflags A range=x", "`range=x` is no flag"),
+        ("mimeheader A Content-Type =~ /x/\ntflags A range=-", "`range=-` is no flag"),
+        ("body A /x/\ntflags A range=1", "for mimeheader rules only"),
+        ("header A Subject =~ /x/\ntflags A concat", "for mimeheader rules only"),
+        ("mimeheader A =~ /x/", "has no name of a field"),
+        ("mimeheader A :raw =~ /x/", "has no name of a field"),
+        ("header A !~ /x/", "has no name of a field"),
+        ("header A exists:", "has no name of a field"),
+        ("mimeheader A Content-Type:addr =~ /x/", "only have `:raw`"),
+        ("header A Subject:sideways =~ /x/", "`:sideways`"),
+    ] {
+        let (_, mistakes) = load(&format!("{rule}\n"));
+        assert!(mistakes.iter().any(|one| one.what.contains(why)), "{rule}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn fields_can_be_asked_for_their_hosts() {
+    let rules = "util_rb_tld org example\nheader A To:addr:host =~ /^mail\\.example\\.org$/\n\
+        header B To:addr:domain =~ /^example\\.org$/\nheader C Received:last:host =~ /^old\\.example$/\n\
+        header D X-Url:domain =~ /^b\\.example$/\nheader E exists:Subject:host\nheader F To:first:host =~ /^mail/\n";
+    let (engine, mistakes) = load(rules);
+    assert_eq!(mistakes, []);
+    let message = message(
+        "Received: from new.example by x\nReceived: from old.example by y\nTo: Ann <ann@mail.example.org>\n\
+         X-Url: see https://a@www.b.example/ there\nSubject: nothing\n",
+        "x\r\n",
+        &[],
+    );
+    assert_eq!(names(&run(&engine, &message)), ["A", "B", "C", "D", "F"]);
 }

@@ -9,6 +9,7 @@ mod charset;
 pub(in crate::filters::spam) mod content_type;
 pub(in crate::filters::spam) mod fuzzing;
 pub(in crate::filters::spam) mod header;
+mod hosts;
 pub(in crate::filters::spam) mod html;
 pub(in crate::filters::spam) mod parts;
 pub(in crate::filters::spam) mod perl;
@@ -24,8 +25,8 @@ pub(in crate::filters::spam) use body::{Cut, LeftOut, Shown, paragraphs, raw as 
 pub(in crate::filters::spam) use segments::Segments;
 pub(in crate::filters::spam) use selector::Selector;
 pub(in crate::filters::spam) use uri::{
-    Link, LinkTables, Links, PageLink, PageLinks, ROOM as LINKS_ROOM, delimited, is_address,
-    to_ascii,
+    Boundaries, Link, LinkTables, Links, PageLink, PageLinks, ROOM as LINKS_ROOM, delimited,
+    is_address, to_ascii,
 };
 
 use super::view::View;
@@ -35,13 +36,16 @@ const HEAD_MAX: usize = 1024 * 1024;
 /// Octets looked at before its end.
 const TAIL_MAX: usize = 64 * 1024;
 
+/// Octets of the fields of all parts as one text.
+const JOINED_MAX: usize = 256 * 1024;
+
 /// What a rule looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::filters::spam) enum Target {
     /// Fields of the top header.
     Header(Selector),
     /// The same field of every part.
-    MimeHeader(Selector),
+    MimeHeader(Selector, Scope),
     /// The subject and the paragraphs a reader sees.
     Body,
     /// Decoded text parts with their markup.
@@ -57,15 +61,9 @@ impl Target {
     pub(in crate::filters::spam) fn text(&self, view: &View<'_>) -> Segments {
         match self {
             Self::Header(selector) => Segments::one(selector.text(view)),
-            Self::MimeHeader(selector) => {
-                let mut out = Segments::default();
-                for part in view.parts().all() {
-                    match selector.of_part(part) {
-                        Some(text) => out.push(&text),
-                        None => out.push_absent(),
-                    }
-                }
-                out
+            Self::MimeHeader(selector, scope) => {
+                let texts = scope.of(view.parts().all()).map(|part| selector.of_part(part));
+                scope.segments(texts)
             }
             Self::Body => view.body().clone(),
             Self::RawBody => view.raw_body().clone(),
@@ -78,7 +76,7 @@ impl Target {
     pub(in crate::filters::spam) fn example(&self, text: &str) -> Segments {
         let mut out = Segments::default();
         match self {
-            Self::Header(selector) | Self::MimeHeader(selector) => {
+            Self::Header(selector) | Self::MimeHeader(selector, _) => {
                 out.push(&selector.of_example(unescape(text).as_bytes()));
             }
             Self::Body => {
@@ -88,6 +86,66 @@ impl Target {
             Self::RawBody | Self::Full => out.push(unescape(text).as_bytes()),
             Self::Uri => out.push(text.as_bytes()),
         }
+        out
+    }
+}
+
+/// Of which parts a rule sees the fields, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::filters::spam) struct Scope {
+    /// The first and the last part, from 1, which is the message itself.
+    pub(in crate::filters::spam) first: usize,
+    pub(in crate::filters::spam) last: usize,
+    /// All as one text; this stands for fields that are not there.
+    pub(in crate::filters::spam) joined: Option<Vec<u8>>,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self { first: 1, last: usize::MAX, joined: None }
+    }
+}
+
+impl Scope {
+    /// Reads `2`, `2-`, `-3`, `2-3`.
+    pub(in crate::filters::spam) fn range(text: &str) -> Option<(usize, usize)> {
+        let number = |text: &str| text.parse::<usize>().ok();
+        match text.split_once('-') {
+            Some(("", last)) => Some((1, number(last)?)),
+            Some((first, "")) => Some((number(first)?, usize::MAX)),
+            Some((first, last)) => Some((number(first)?, number(last)?)),
+            None => number(text).map(|only| (only, only)),
+        }
+    }
+
+    fn of<'p>(
+        &self,
+        parts: impl Iterator<Item = &'p parts::Part>,
+    ) -> impl Iterator<Item = &'p parts::Part> {
+        let first = self.first.max(1);
+        parts.take(self.last).skip(first - 1)
+    }
+
+    fn segments(&self, texts: impl Iterator<Item = Option<Vec<u8>>>) -> Segments {
+        let mut out = Segments::default();
+        let Some(unset) = &self.joined else {
+            for text in texts {
+                match text {
+                    Some(text) => out.push(&text),
+                    None => out.push_absent(),
+                }
+            }
+            return out;
+        };
+        let mut all = Vec::new();
+        for text in texts {
+            all.extend_from_slice(text.as_ref().unwrap_or(unset));
+            if !all.ends_with(b"\n") || text.as_ref().unwrap_or(unset).is_empty() {
+                all.push(b'\n');
+            }
+            all.truncate(JOINED_MAX);
+        }
+        out.push(&all);
         out
     }
 }

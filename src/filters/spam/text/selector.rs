@@ -10,7 +10,8 @@ use crate::filters::spam::view::View;
 
 use super::header::{Header, unfold_raw};
 use super::parts::Part;
-use super::{address, perl, words};
+use super::uri::Boundaries;
+use super::{address, hosts, perl, words};
 
 /// Octets of one header text that are looked at.
 const TEXT_MAX: usize = 256 * 1024;
@@ -22,6 +23,7 @@ pub(in crate::filters::spam) struct Selector {
     raw: bool,
     form: Form,
     pick: Pick,
+    host: Host,
     ip: Ip,
 }
 
@@ -57,6 +59,15 @@ enum Pick {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Host {
+    No,
+    /// The first name of a host in it.
+    Whole,
+    /// Of that, what its owner registered.
+    Domain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Ip {
     No,
     /// The first address in it.
@@ -83,8 +94,14 @@ impl Selector {
                 None => Field::Named(name.to_ascii_lowercase()),
             },
         };
-        let mut selector =
-            Self { field, raw: false, form: Form::Whole, pick: Pick::All, ip: Ip::No };
+        let mut selector = Self {
+            field,
+            raw: false,
+            form: Form::Whole,
+            pick: Pick::All,
+            host: Host::No,
+            ip: Ip::No,
+        };
         for word in words {
             match word {
                 "raw" => selector.raw = true,
@@ -92,12 +109,21 @@ impl Selector {
                 "name" => selector.form = Form::Name,
                 "first" => selector.pick = Pick::First,
                 "last" => selector.pick = Pick::Last,
+                "host" if selector.host == Host::No => selector.host = Host::Whole,
+                "host" => {}
+                "domain" => selector.host = Host::Domain,
                 "ip" => selector.ip = Ip::Yes,
                 "revip" => selector.ip = Ip::Reverse,
                 _ => return Err(format!("needs the header modifier `:{word}`")),
             }
         }
         Ok(selector)
+    }
+
+    /// True if it has another modifier than `:raw`.
+    pub(in crate::filters::spam) fn has_form(&self) -> bool {
+        let Self { field: _, raw: _, form, pick, host, ip } = self;
+        (*form, *pick, *host, *ip) != (Form::Whole, Pick::All, Host::No, Ip::No)
     }
 
     /// The text of a mail; `None` if there is no such field.
@@ -121,7 +147,7 @@ impl Selector {
             }
             Field::Named(name) => self.values(header, &[name.as_bytes()]),
         };
-        self.refine(values)
+        self.refine(values, &view.engine.tables.links.boundaries)
     }
 
     /// The whole header. Of `:first` and its like SpamAssassin takes no notice here.
@@ -156,7 +182,7 @@ impl Selector {
     }
 
     /// What the modifiers make of the values, joined.
-    fn refine(&self, mut values: Vec<Vec<u8>>) -> Option<Vec<u8>> {
+    fn refine(&self, mut values: Vec<Vec<u8>>, boundaries: &Boundaries) -> Option<Vec<u8>> {
         match self.pick {
             Pick::All => {}
             Pick::First => values.truncate(1),
@@ -182,7 +208,9 @@ impl Selector {
                 };
             }
         }
-        if self.ip != Ip::No {
+        if self.host != Host::No {
+            values = values.iter().filter_map(|value| self.host_of(value, boundaries)).collect();
+        } else if self.ip != Ip::No {
             let reverse = self.ip == Ip::Reverse;
             values = values.iter().filter_map(|value| first_ip(value, reverse)).collect();
         }
@@ -191,6 +219,18 @@ impl Selector {
         let mut text = values.join(between);
         text.truncate(TEXT_MAX);
         Some(text)
+    }
+
+    fn host_of(&self, value: &[u8], boundaries: &Boundaries) -> Option<Vec<u8>> {
+        let host = match self.form {
+            Form::Address => hosts::of_address(value),
+            Form::Whole | Form::Name => hosts::in_text(value, boundaries),
+        }?;
+        if self.host == Host::Whole {
+            return Some(host);
+        }
+        let host = String::from_utf8_lossy(&host).to_ascii_lowercase();
+        Some(boundaries.registered(&host).into_bytes())
     }
 
     /// The text of a part's own field of that name, of the last one if there are more; `None` if it has none.
@@ -225,7 +265,8 @@ impl Selector {
         for field in &mut header.fields {
             field.name = name.to_vec();
         }
-        self.refine(self.values(&header, &[name])).unwrap_or_default()
+        // Without any list, every word may be a domain of the root.
+        self.refine(self.values(&header, &[name]), &Boundaries::default()).unwrap_or_default()
     }
 }
 
@@ -284,10 +325,18 @@ mod tests {
         assert_eq!(seen("ALL", "X: v\n"), "X: v\n");
         assert_eq!(seen("X-Originating-IP:ip", " [192.0.2.1] x"), "192.0.2.1");
         assert_eq!(seen("X-Originating-IP:revip", " [192.0.2.1]"), "1.2.0.192");
+        assert_eq!(
+            seen("From:addr:host", " Ann <a@Mail.Example.org>, b@y.test"),
+            "Mail.Example.org\ny.test"
+        );
+        assert_eq!(seen("From:addr:domain", " Ann <a@Mail.Example.org>"), "example.org");
+        assert_eq!(seen("From:host", " x.org <a@mail.example.org>"), "mail.example.org");
+        assert_eq!(seen("Received:domain", " from mx.example.org by x"), "example.org");
+        assert_eq!(seen("Subject:host", " nothing"), "");
     }
 
     #[test]
     fn what_cannot_be_seen_yet_is_refused() {
-        assert!(Selector::parse("Received:host").is_err());
+        assert!(Selector::parse("Received:sideways").is_err());
     }
 }

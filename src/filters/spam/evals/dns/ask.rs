@@ -64,7 +64,7 @@ impl AskRule {
             if !self.template.contains(&place) {
                 continue;
             }
-            let values = values(tag, view, links);
+            let values = values(tag, view, links).unwrap_or_default();
             let filled = |name: &String| {
                 values.iter().map(|value| name.replace(&place, value)).collect::<Vec<_>>()
             };
@@ -90,10 +90,11 @@ const TAGS: [&str; 9] = [
     "URIHOSTS",
 ];
 
-fn values(tag: &str, view: &View<'_>, links: &Links) -> BTreeSet<String> {
+/// The values of a fact; `None`: there is no such fact.
+pub(super) fn values(tag: &str, view: &View<'_>, links: &Links) -> Option<BTreeSet<String>> {
     let last = || inputs::last_external(view);
     let address = || last().and_then(|relay| relay.address);
-    match tag {
+    Some(match tag {
         "AUTHORDOMAIN" => inputs::names_in(view, "From").into_iter().collect(),
         "SENDERDOMAIN" => inputs::names_in(view, "EnvelopeFrom").into_iter().take(1).collect(),
         "DKIMDOMAIN" => {
@@ -114,6 +115,6 @@ fn values(tag: &str, view: &View<'_>, links: &Links) -> BTreeSet<String> {
         "LASTEXTERNALREVIP" => address().map(reversed).into_iter().collect(),
         "URIDOMAINS" => links.hosts(view).iter().map(|(_, domain)| domain.clone()).collect(),
         "URIHOSTS" => links.hosts(view).iter().map(|(host, _)| host.clone()).collect(),
-        _ => BTreeSet::new(),
-    }
+        _ => return None,
+    })
 }

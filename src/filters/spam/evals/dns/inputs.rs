@@ -72,25 +72,22 @@ pub(super) struct Which {
     pub(super) only_addresses: bool,
 }
 
-/// Addresses of a field, in lower case; `ALLFROM`: of all that names a sender; `body`: of the text.
+/// What tells of the oldest relay that nobody vouches for: its address, who took the mail from it, its names.
+pub(super) fn names_of_oldest(view: &View<'_>, which: Which) -> BTreeSet<(String, String)> {
+    let Some(relay) = view.relays().untrusted.last() else { return BTreeSet::new() };
+    let all = [&relay.ip, &relay.by, &relay.helo, &relay.rdns];
+    let texts = all.into_iter().filter_map(|one| std::str::from_utf8(one).ok());
+    texts.filter_map(|text| front(view, text.trim(), which)).collect()
+}
+
+/// Addresses of a field, in lower case; `ALLFROM`: of all that names a sender.
 pub(super) fn addresses(view: &View<'_>, name: &str) -> Vec<String> {
     let all = match name {
         "ALLFROM" => lists::senders(view),
-        "body" => addresses_of_text(view),
         name => fields::addresses(view, name),
     };
     let text = |one: &Vec<u8>| String::from_utf8_lossy(one).to_lowercase();
     all.iter().take(ADDRESSES_MAX).map(text).filter(|one| one.contains('@')).collect()
-}
-
-fn addresses_of_text(view: &View<'_>) -> Vec<Vec<u8>> {
-    let links = view.links().all().iter().filter(|link| !link.elsewhere);
-    let address = |raw: &[u8]| {
-        let head = raw.get(..7).filter(|head| head.eq_ignore_ascii_case(b"mailto:"))?;
-        let rest = raw.get(head.len()..)?;
-        rest.split(|octet| *octet == b'?').next().map(<[u8]>::to_vec)
-    };
-    links.filter_map(|link| address(&link.raw)).take(ADDRESSES_MAX).collect()
 }
 
 /// The hosts of addresses as lists want them, each with what it is about.

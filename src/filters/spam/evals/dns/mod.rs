@@ -4,8 +4,11 @@
 //! the functions read them there, by the same names. Where nobody asked, they do not hit.
 
 mod ask;
+mod emails;
+mod hashbl;
 mod inputs;
 mod links;
+mod options;
 mod relays;
 mod test;
 
@@ -17,8 +20,9 @@ use crate::filters::spam::rules::Settings;
 use crate::filters::spam::view::View;
 use crate::filters::{Mistake, Severity, Source};
 
-use super::{Arguments, Call, Function};
+use super::{Answer, Arguments, Call, Function, fields};
 use ask::AskRule;
+use hashbl::HashRule;
 use links::{Flags, Links};
 use relays::RelayRule;
 use test::Test;
@@ -37,6 +41,10 @@ pub(super) const KEYS: &[&str] = &[
     "urifullnsrhssub",
     "uridnsbl_max_domains",
     "askdns",
+    "hashbl_ignore",
+    "hashbl_email_domain_alias",
+    "hashbl_email_welcomelist",
+    "hashbl_email_whitelist",
     NOTE,
 ];
 
@@ -47,8 +55,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ("check_rbl_from_host", |arguments| relay("check_rbl_from_host", arguments)),
     ("check_rbl_from_domain", |arguments| relay("check_rbl_from_domain", arguments)),
     ("check_rbl_headers", |arguments| relay("check_rbl_headers", arguments)),
+    ("check_rbl_rcvd", |arguments| relay("check_rbl_rcvd", arguments)),
+    ("check_rbl_ns_from", |arguments| relay("check_rbl_ns_from", arguments)),
+    ("check_rbl_accreditor", |arguments| relay("check_rbl_accreditor", arguments)),
     ("check_rbl_sub", part_of_set),
-    ("check_hashbl_emails", |arguments| relay("check_hashbl_emails", arguments)),
+    ("check_hashbl_emails", |arguments| digest("check_hashbl_emails", arguments)),
+    ("check_hashbl_uris", |arguments| digest("check_hashbl_uris", arguments)),
+    ("check_hashbl_bodyre", |arguments| digest("check_hashbl_bodyre", arguments)),
+    ("check_hashbl_tag", |arguments| digest("check_hashbl_tag", arguments)),
+    ("check_hashbl_attachments", |arguments| digest("check_hashbl_attachments", arguments)),
     // SpamAssassin looks for "no such name" in the records of an answer, where it cannot be: it never hits.
     ("check_dns_sender", |_| Ok(Call::new(|_| false))),
     ("check_uridnsbl", link),
@@ -68,7 +83,12 @@ pub(in crate::filters::spam) struct DnsRules {
     relays: BTreeMap<(String, Vec<String>), RelayRule>,
     links: Links,
     asks: BTreeMap<String, AskRule>,
+    /// The same with whether the rule looks at text with its markup.
+    hashes: BTreeMap<HashKey, HashRule>,
+    spared: hashbl::Spared,
 }
+
+type HashKey = (String, Vec<String>, bool);
 
 /// Notes a rule whose function asks lists: which questions follow is known only with its flags.
 pub(in crate::filters::spam) fn note(
@@ -77,16 +97,20 @@ pub(in crate::filters::spam) fn note(
     call: &str,
     source: &Source,
 ) {
-    let call = call.strip_prefix("raw:").unwrap_or(call);
-    if ["check_rbl", "check_hashbl", "check_uridnsbl"].iter().any(|name| call.starts_with(name)) {
+    let name = call.strip_prefix("raw:").unwrap_or(call);
+    if ["check_rbl", "check_hashbl", "check_uridnsbl"].iter().any(|call| name.starts_with(call)) {
         settings.add(NOTE, format!("{}\t{call}", flags.join(" ")), source.clone());
     }
 }
 
 impl DnsRules {
     pub(super) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> Self {
-        let mut rules = Self::default();
-        for line in settings.of(KEYS) {
+        let mut wrongs: Vec<(Source, String)> = Vec::new();
+        let spared =
+            hashbl::Spared::read(settings, |source, why| wrongs.push((source.clone(), why)));
+        let mut rules = Self { spared, ..Self::default() };
+        let own = |key: &str| !hashbl::KEYS.contains(&key);
+        for line in settings.of(KEYS).filter(|line| own(&line.key)) {
             let wrong = match line.key.as_str() {
                 NOTE => rules.note(&line.text),
                 "askdns" => AskRule::read(&line.text).map(|(name, rule)| {
@@ -95,27 +119,33 @@ impl DnsRules {
                 key => rules.links.read(key, &line.text),
             };
             if let Err(what) = wrong {
-                mistakes.push(Mistake {
-                    file: Arc::clone(&line.source.file),
-                    line: line.source.line,
-                    column: 0,
-                    what,
-                    hint: "it is never asked".to_owned(),
-                    severity: Severity::Warning,
-                });
+                wrongs.push((line.source.clone(), what));
             }
         }
+        mistakes.extend(wrongs.into_iter().map(|(source, what)| Mistake {
+            file: source.file,
+            line: source.line,
+            column: 0,
+            what,
+            hint: "it is never asked".to_owned(),
+            severity: Severity::Warning,
+        }));
         rules
     }
 
     fn note(&mut self, text: &str) -> Result<(), String> {
         let Some((flags, call)) = text.split_once('\t') else { return Ok(()) };
-        let (name, arguments) = Arguments::read(call)?;
+        let raw = call.strip_prefix("raw:");
+        let (name, arguments) = Arguments::read(raw.unwrap_or(call))?;
         if name == "check_uridnsbl" {
             self.links.asked.insert(arguments.text(0).to_owned(), Flags::read(flags));
         }
         if let Some(rule) = RelayRule::read(name, &arguments, flags)? {
             self.relays.insert((name.to_owned(), arguments.all().to_vec()), rule);
+        }
+        if let Some(rule) = HashRule::read(name, &arguments, raw.is_some())? {
+            let key = (name.to_owned(), arguments.all().to_vec(), raw.is_some());
+            self.hashes.insert(key, rule);
         }
         Ok(())
     }
@@ -129,7 +159,15 @@ pub(in crate::filters::spam) fn questions(view: &View<'_>, answers: &Answers) ->
         let zone: Arc<str> = rule.zone.as_str().into();
         let list =
             |(_, question)| Wanted { question, list: Some((Arc::clone(&zone), rule.list_kind())) };
-        wanted.extend(rule.questions(view).into_iter().map(list));
+        let mut before = Vec::new();
+        wanted.extend(rule.questions(view, answers, &mut before).into_iter().map(list));
+        wanted.extend(before.into_iter().map(|question| Wanted { question, list: None }));
+    }
+    for rule in rules.hashes.values() {
+        let zone: Arc<str> = rule.zone.as_str().into();
+        let list =
+            |(_, question)| Wanted { question, list: Some((Arc::clone(&zone), ListKind::Hash)) };
+        wanted.extend(rule.questions(view).questions.into_iter().map(list));
     }
     for (name, rule) in &rules.links.rules {
         let zone: Arc<str> = rule.zone.as_str().into();
@@ -170,9 +208,30 @@ fn relay(function: &'static str, arguments: &Arguments) -> Result<Call, String> 
     Ok(Call::new(move |view| {
         let answers = answers(view)?;
         let rule = view.engine.tables.dns.relays.get(&key)?;
-        hit(rule.questions(view), answers, |question, answers| {
+        hit(rule.questions(view, answers, &mut Vec::new()), answers, |question, answers| {
             rule.test.takes_of_list(answers.get(question)?)
         })
+    }))
+}
+
+/// A list of digests.
+fn digest(function: &'static str, arguments: &Arguments) -> Result<Call, String> {
+    HashRule::read(function, arguments, arguments.raw)?;
+    let key = (function.to_owned(), arguments.all().to_vec(), arguments.raw);
+    Ok(Call::new(move |view| {
+        let (Some(answers), Some(rule)) = (answers(view), view.engine.tables.dns.hashes.get(&key))
+        else {
+            return Answer::No;
+        };
+        let found = rule.questions(view);
+        let takes = |question: &Question, answers: &Answers| {
+            rule.test.takes_of_list(answers.get(question)?)
+        };
+        match hit(found.questions, answers, takes) {
+            Some(evidence) => Answer::Hit(evidence),
+            None if found.whole => Answer::No,
+            None => Answer::NotRun("not all of the mail was looked at".to_owned()),
+        }
     }))
 }
 
@@ -184,7 +243,7 @@ fn part_of_set(arguments: &Arguments) -> Result<Call, String> {
         let answers = answers(view)?;
         let rules = view.engine.tables.dns.relays.values().filter(|rule| rule.set == set);
         rules.into_iter().find_map(|rule| {
-            hit(rule.questions(view), answers, |question, answers| {
+            hit(rule.questions(view, answers, &mut Vec::new()), answers, |question, answers| {
                 test.takes_of_list(answers.get(question)?)
             })
         })

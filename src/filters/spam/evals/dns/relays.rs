@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use md5::Md5;
-use sha1::{Digest as _, Sha1};
-
-use crate::filters::dns::{ListKind, Question, RecordKind, reversed};
+use crate::filters::dns::{Answers, ListKind, Question, RecordKind, reversed};
 use crate::filters::dnsbl::is_public;
-use crate::filters::spam::evals::{Arguments, domain};
+use crate::filters::spam::evals::{Arguments, fields};
 use crate::filters::spam::view::View;
 
 use super::inputs::{self, Hops, Which};
@@ -19,8 +16,8 @@ const RELAYS_MAX: usize = 9;
 /// Fields that `check_rbl_headers` looks at if it names none.
 const FIELDS: &str =
     "EnvelopeFrom,Reply-To,Disposition-Notification-To,X-WebmailclientIP,X-Source-IP";
-/// Addresses of one mail whose digests are looked up.
-const DIGESTS_MAX: usize = 10;
+/// Name servers of a sender's domain that are looked up.
+const SERVERS_MAX: usize = 4;
 
 /// A rule that asks a list.
 #[derive(Debug)]
@@ -44,13 +41,12 @@ enum About {
     /// Their registered domains.
     SenderDomains,
     Fields(Vec<String>),
-    /// MD5 or SHA-1 of addresses in these fields.
-    Digests {
-        fields: Vec<String>,
-        md5: bool,
-        /// `+tag` of the user's name does not count.
-        no_tag: bool,
-    },
+    /// The oldest relay that nobody vouches for: its address, its names, and who took the mail from it.
+    OldestRelay,
+    /// Name servers of the envelope sender's domain.
+    SenderServers,
+    /// Relays, if the mail names this service as one that vouches for it.
+    Accredited(String),
 }
 
 impl RelayRule {
@@ -71,19 +67,12 @@ impl RelayRule {
                 "" => plain(About::Fields(list(FIELDS))),
                 fields => plain(About::Fields(list(fields))),
             },
-            "check_hashbl_emails" => {
-                let fields = match arguments.text(3) {
-                    "" => "ALLFROM/Reply-To/body",
-                    fields => fields,
-                };
-                let said = |wanted: &str| arguments.text(1).split('/').any(|one| one == wanted);
-                let about = About::Digests {
-                    fields: list(fields),
-                    md5: said("md5"),
-                    no_tag: said("notag") || arguments.text(1).is_empty(),
-                };
-                ("", arguments.text(0), arguments.text(2), about)
-            }
+            "check_rbl_rcvd" => plain(About::OldestRelay),
+            "check_rbl_ns_from" => plain(About::SenderServers),
+            "check_rbl_accreditor" => match arguments.text(3) {
+                "" => return Err("the name of the service that vouches is missing".to_owned()),
+                service => plain(About::Accredited(service.to_lowercase())),
+            },
             _ => return Ok(None),
         };
         let zone = zone.trim_matches('.').to_lowercase();
@@ -100,20 +89,27 @@ impl RelayRule {
 
     pub(super) fn list_kind(&self) -> ListKind {
         match self.about {
-            About::Digests { .. } => ListKind::Hash,
-            About::Relays => super::kind_of(true),
+            About::Relays | About::Accredited(_) => super::kind_of(true),
             About::EnvelopeSender
+            | About::OldestRelay
+            | About::SenderServers
             | About::SenderHosts
             | About::SenderDomains
             | About::Fields(_) => super::kind_of(false),
         }
     }
 
-    /// What it asks about a mail, each with what it is about.
-    pub(super) fn questions(&self, view: &View<'_>) -> Vec<(String, Question)> {
+    /// What it asks about a mail, each with what it is about; into `before` goes what must be known for it and is not.
+    pub(super) fn questions(
+        &self,
+        view: &View<'_>,
+        answers: &Answers,
+        before: &mut Vec<Question>,
+    ) -> Vec<(String, Question)> {
         let addresses = |name: &str| inputs::addresses(view, name);
         let fronts: Vec<(String, String)> = match &self.about {
-            About::Relays => {
+            About::Accredited(service) if !is_accredited(view, service) => Vec::new(),
+            About::Relays | About::Accredited(_) => {
                 let trusts = |address| view.engine.tables.networks.trusts(address);
                 let relays = selected(&self.set, self.nice, &inputs::hops(view), trusts);
                 let relay = |address: IpAddr| (address.to_string(), reversed(address));
@@ -136,14 +132,8 @@ impl RelayRule {
                 };
                 fields.iter().flat_map(of).collect::<BTreeSet<_>>().into_iter().collect()
             }
-            About::Digests { fields, md5, no_tag } => {
-                let all = fields.iter().flat_map(|field| addresses(field));
-                let all = all.filter(|one| !is_spared(view, one));
-                let all: BTreeSet<String> =
-                    all.map(|one| if *no_tag { without_tag(&one) } else { one }).collect();
-                let digests = all.into_iter().take(DIGESTS_MAX);
-                digests.map(|one| (one.clone(), digest(&one, *md5))).collect()
-            }
+            About::OldestRelay => inputs::names_of_oldest(view, self.which).into_iter().collect(),
+            About::SenderServers => servers(view, answers, before),
         };
         let question = |(about, front)| {
             let name = format!("{front}.{}", self.zone);
@@ -153,22 +143,45 @@ impl RelayRule {
     }
 }
 
-/// The domain of the address is one that no list is asked about.
-fn is_spared(view: &View<'_>, address: &str) -> bool {
-    let skip = &view.engine.tables.links.skip;
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    skip.contains(domain) || skip.contains(&domain::owned(view, domain))
+/// Name servers of the envelope sender's domain. SpamAssassin takes one of the SOA record that comes with an answer
+/// "no such record" alone; here it is all of them, as its documentation has it.
+fn servers(
+    view: &View<'_>,
+    answers: &Answers,
+    before: &mut Vec<Question>,
+) -> Vec<(String, String)> {
+    let sender = inputs::addresses(view, "EnvelopeFrom");
+    let hosts = inputs::domains_of(view, sender.get(..1).unwrap_or_default(), Which::default());
+    let Some((domain, front)) = hosts.into_iter().next().filter(|(domain, front)| domain == front)
+    else {
+        return Vec::new();
+    };
+    let question = Question::new(&front, RecordKind::Ns);
+    let Some(found) = answers.get(&question) else {
+        before.push(question);
+        return Vec::new();
+    };
+    let servers = found.names().filter(|name| crate::filters::dnsbl::is_host(name));
+    servers.take(SERVERS_MAX).map(|server| (domain.clone(), server.to_owned())).collect()
 }
 
-fn without_tag(address: &str) -> String {
-    let Some((user, domain)) = address.rsplit_once('@') else { return address.to_owned() };
-    let user = user.split_once('+').map_or(user, |(user, _)| user);
-    format!("{user}@{domain}")
-}
-
-fn digest(text: &str, md5: bool) -> String {
-    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect();
-    if md5 { hex(&Md5::digest(text.as_bytes())) } else { hex(&Sha1::digest(text.as_bytes())) }
+/// True if the mail names a service that vouches for its sender: `x@a--service.example.org` as the envelope's sender, or a
+/// field `Accreditor: service, parameters; other`.
+fn is_accredited(view: &View<'_>, service: &str) -> bool {
+    let sender = String::from_utf8_lossy(&fields::address(view, "EnvelopeFrom")).to_lowercase();
+    let mut marks = sender.match_indices("a--").filter(|(place, _)| {
+        place.checked_sub(1).is_some_and(|place| {
+            sender.as_bytes().get(place).is_some_and(|octet| matches!(octet, b'@' | b'.'))
+        })
+    });
+    let of_sender = marks.find_map(|(place, mark)| {
+        let (name, _) = sender.get(place + mark.len()..)?.split_once('.')?;
+        let plain = name.len() >= 3 && name.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        plain.then(|| name.to_owned())
+    });
+    let field = String::from_utf8_lossy(&fields::value(view, "Accreditor")).to_lowercase();
+    let mut named = field.split(',').filter_map(|one| one.split_whitespace().next());
+    of_sender.as_deref() == Some(service) || named.any(|name| name == service)
 }
 
 /// The relays that a set looks at, by the end of its name: all that nobody vouches for, but the last that came to us

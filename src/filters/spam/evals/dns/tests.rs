@@ -279,7 +279,190 @@ fn digests_are_of_addresses_that_are_not_spared() {
     assert_eq!(asked(rule, header), want);
 }
 
+fn sha1(text: &str) -> String {
+    use sha1::Digest as _;
+    let octets = sha1::Sha1::digest(text.as_bytes());
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The digests of these, before a zone, in order.
+fn digests(zone: &str, texts: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = texts.iter().map(|text| format!("{}.{zone}", sha1(text))).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn addresses_of_a_text_are_taken_as_the_options_say() {
+    let header = "From: A.B+c@Freemail.test\nX-Original-Sender: o@o.test\nDelivered-To: own@me.test\nSubject: x\n\n\
+        write to own@me.test, info@a.test or Jo <d@d.test>, https://x.test/?e@e.test\n";
+    for (arguments, want) in [
+        ("", &["a.b@freemail.test", "//x.test/?e@e.test"][..]),
+        ("'sha1/noquote/nouri'", &["a.b+c@freemail.test"]),
+        ("'sha1/nodot/notag', 'From:addr'", &["ab@freemail.test"]),
+        ("'sha1/case', 'From:addr'", &["A.B+c@Freemail.test"]),
+        ("'sha1/user', 'X-Original-Sender'", &["o"]),
+        ("'sha1/host', 'From'", &["freemail.test"]),
+        ("'sha1/max=1', 'body'", &["d@d.test"]),
+        ("'sha1', 'X-None'", &[]),
+    ] {
+        let comma = if arguments.is_empty() { "" } else { ", " };
+        let rule = format!("header A eval:check_hashbl_emails('e.test'{comma}{arguments})\n");
+        assert_eq!(asked(&rule, header), digests("e.test", want), "{arguments}");
+    }
+    let alias = "hashbl_email_domain_alias big.test freemail.test\nhashbl_ignore x@x.test\n\
+        header A eval:check_hashbl_emails('e.test', 'sha1', 'From')\n";
+    assert_eq!(
+        asked(alias, header),
+        digests("e.test", &["A.B+c@big.test".to_lowercase().as_str()])
+    );
+    let ignored = format!("hashbl_ignore A.B+c@BIG.test\n{alias}");
+    assert_eq!(asked(&ignored, header), [""; 0]);
+}
+
+#[test]
+fn links_texts_and_parts_are_asked_by_their_digests() {
+    let header = "Subject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\
+        http://A.test/Path and http://spared.test/ pay 1abcX and 1abcX or 2defY today\n\
+        --b\nContent-Type: application/x-y; name=\"a.bin\"\nContent-Transfer-Encoding: base64\n\nYWJj\n--b--\n";
+    let uris = "uridnsbl_skip_domain spared.test\nheader A eval:check_hashbl_uris('u.test')\n";
+    assert_eq!(asked(uris, header), digests("u.test", &["http://a.test/path"]));
+    let text =
+        |arguments: &str| format!("body A eval:check_hashbl_bodyre('b.test', {arguments})\n");
+    let twice = digests("b.test", &["1abcx", "2defy"]);
+    assert_eq!(asked(&text(r"'', '\b(\d[a-z]{3}[XY])\b'"), header), twice);
+    assert_eq!(asked(&text(r"'raw/case', '\b(\d[a-z]{3}X)\b'"), header), ["1abcx.b.test"]);
+    assert_eq!(asked(&text(r"'sha1/num', '\b(\d[a-z]{3}X)\b'"), header), digests("b.test", &["1"]));
+    assert_eq!(asked(&text(r"'sha1/max=1', '\b(\d[a-z]{3}[XY])\b'"), header).len(), 1);
+    let markup = "rawbody A eval:check_hashbl_bodyre('b.test', 'sha1', 'p(a)y')\n";
+    assert_eq!(asked(markup, header), digests("b.test", &["a"]));
+    let parts = "body A eval:check_hashbl_attachments('p.test')\n";
+    let got = asked(parts, header);
+    assert!(got.contains(&format!("{}.p.test", sha1("abc"))) && got.len() == 2, "{got:?}");
+    let small = "body A eval:check_hashbl_attachments('p.test', 'sha1/maxsize=3')\n";
+    assert_eq!(asked(small, header), digests("p.test", &["abc"]));
+    for ignored in ["a.bin", "application/x-y", &sha1("abc")] {
+        assert_eq!(asked(&format!("hashbl_ignore {ignored}\n{small}"), header), [""; 0]);
+    }
+}
+
+#[test]
+fn facts_of_a_mail_and_what_rules_caught_are_asked() {
+    let header = "From: a@mail.author.test\nX-Id: 4711\nSubject: x\n\nx\n";
+    let rule = |arguments: &str| {
+        format!(
+            "header __X X-Id =~ /^(?<SOMEID>\\d+)/\nheader A eval:check_hashbl_tag('t.test', {arguments})\n"
+        )
+    };
+    for (arguments, want) in [
+        ("'raw', 'SOMEID'", &["4711.t.test"][..]),
+        ("'raw', '_someid_'", &["4711.t.test"]),
+        ("'raw/tld', 'SOMEID'", &[]),
+        ("'raw', 'AUTHORDOMAIN'", &["mail.author.test.t.test"]),
+        ("'raw/trim', 'AUTHORDOMAIN'", &["author.test.t.test"]),
+        ("'raw/ip', 'AUTHORDOMAIN'", &[]),
+        ("'raw', 'LASTEXTERNALIP'", &["192.0.2.7.t.test"]),
+        ("'raw/ip/revip', 'LASTEXTERNALIP'", &["7.2.0.192.t.test"]),
+        ("'raw/ipv6', 'LASTEXTERNALIP'", &[]),
+        ("'raw', 'NOBODY'", &[]),
+    ] {
+        assert_eq!(asked(&rule(arguments), header), want, "{arguments}");
+    }
+}
+
+#[test]
+fn digests_that_are_listed_hit_and_refusals_do_not() {
+    let name = format!("{}.e.test", sha1("a@author.test"));
+    let rules = "header A eval:check_hashbl_emails('e.test', 'sha1', 'From')\n\
+        header B eval:check_hashbl_emails('e.test/A', 'sha1', 'From', '^127\\.0\\.0\\.9$')\n\
+        header C eval:check_hashbl_emails('e.test/TXT', 'sha1', 'From', 'bad')\n";
+    check(rules, &[(&name, "127.0.0.2")], &[&name], &["A"]);
+    check(rules, &[(&name, "127.0.0.9")], &[&name], &["A", "B"]);
+    check(rules, &[(&name, "127.255.255.254")], &[&name], &[]);
+    check(rules, &[(&format!("TXT {name}"), "a bad one")], &[&name], &["C"]);
+}
+
+#[test]
+fn wrong_calls_are_told_at_load() {
+    for (call, why) in [
+        ("header A eval:check_hashbl_uris('u.test', 'raw')", "raw"),
+        ("header A eval:check_hashbl_emails('')", "zone"),
+        ("header A eval:check_hashbl_emails('e.test/MX')", "mx"),
+        ("header A eval:check_hashbl_emails('e.test', '', '', '', 'freemail')", "hashbl_acl_"),
+        ("body A eval:check_hashbl_bodyre('b.test', 'raw', 'abc')", "group"),
+        ("body A eval:check_hashbl_bodyre('b.test', 'raw', '(abc')", "cannot be read"),
+        ("header A eval:check_hashbl_tag('t.test', 'raw')", "tag"),
+        ("header A eval:check_rbl_accreditor('s', 'l.test.', '')", "vouches"),
+        ("hashbl_email_domain_alias a@b.test c.test", "domain"),
+        ("hashbl_email_welcomelist /(/", "cannot be read"),
+    ] {
+        let file = RuleFile::built_in("t.cf", call.as_bytes());
+        let (_, mistakes) = Engine::load(&[file], &BTreeMap::new());
+        assert!(mistakes.iter().any(|one| one.what.contains(why)), "{call}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn the_oldest_relay_is_asked_by_all_its_names() {
+    let header = "Received: from b.helo.test (b.rdns.test [198.51.100.2]) by a.taker.test with ESMTP id 2; Mon, 1 Jan 2024 00:00:00 +0000\n\
+        Subject: x\n\nx\n";
+    let rule = |flags: &str| {
+        format!("header A eval:check_rbl_rcvd('r', 'r.test.')\ntflags A net {flags}\n")
+    };
+    let names = ["a.taker.test.r.test", "b.helo.test.r.test", "b.rdns.test.r.test"];
+    let address = "2.100.51.198.r.test";
+    let mut all = vec![address];
+    all.extend(names);
+    assert_eq!(asked(&rule(""), header), all);
+    assert_eq!(asked(&rule("domains_only"), header), names);
+    assert_eq!(asked(&rule("ips_only"), header), [address]);
+}
+
+#[test]
+fn servers_of_the_sender_are_asked_once_they_are_known() {
+    let rules = "header A eval:check_rbl_ns_from('n', 'ns.test.')\nheader B eval:check_rbl_sub('n', '127.0.0.3')\n";
+    check(rules, &[], &["envelope.test"], &[]);
+    check(rules, &[("NS envelope.test", "dns.host.test")], &["dns.host.test.ns.test"], &[]);
+    let listed = [("NS envelope.test", "dns.host.test"), ("dns.host.test.ns.test", "127.0.0.3")];
+    check(rules, &listed, &["dns.host.test.ns.test"], &["A", "B"]);
+}
+
+#[test]
+fn a_list_of_the_good_is_asked_only_if_the_mail_names_it() {
+    let rule = "header A eval:check_rbl_accreditor('a-lastexternal', 'acc.test.', '', 'trust')\ntflags A net nice\n";
+    let field = |value: &str| format!("Accreditor: {value}\nSubject: x\n\nx\n");
+    for (value, asks) in [
+        ("trust", true),
+        ("other, Trust parm=1", true),
+        ("other", false),
+        ("trusted", false),
+        ("", false),
+    ] {
+        assert_eq!(asked(rule, &field(value)).len(), usize::from(asks), "{value}");
+    }
+    for (sender, asks) in [
+        ("x@a--trust.mail.test", true),
+        ("x@b.A--TRUST.mail.test", true),
+        ("x@ba--trust.mail.test", false),
+        ("a--trust@mail.test", false),
+        ("x@a--trust", false),
+    ] {
+        let header = format!("Return-Path: <{sender}>\nSubject: x\n\nx\n");
+        assert_eq!(asked(rule, &header).len(), usize::from(asks), "{sender}");
+    }
+}
+
 proptest::proptest! {
+    #[test]
+    fn no_text_makes_a_digest_fail(text in "(a@b\\.test|http://|mailto:|[<>(@.\\\\ -]|\\PC|é){0,40}", tag in "\\PC{0,20}") {
+        let rules = "header A eval:check_hashbl_emails('e.test', 'raw', 'ALL/body')\nheader B eval:check_hashbl_uris('u.test')\n\
+            body C eval:check_hashbl_bodyre('b.test', 'raw', '(.*)')\nheader __X X-Id =~ /(?<ID>.*)/\n\
+            header D eval:check_hashbl_tag('t.test', 'raw', 'ID')\n";
+        for name in asked(rules, &format!("From: {text}\nX-Id: {tag}\n\n{text}\n")) {
+            proptest::prop_assert!(name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len())), "{name}");
+        }
+    }
+
     #[test]
     fn no_header_makes_it_fail(lines in proptest::collection::vec("(From|Reply-To|X-Originating-IP|Received): \\PC{0,80}", 0..6)) {
         let rules = "originating_ip_headers X-Originating-IP\nheader A eval:check_rbl('l', 'l.test.')\n\

@@ -5,6 +5,9 @@ use crate::filters::spam::pattern::tree::{Assertion, Node};
 
 use super::{Parser, Refusal, wrong};
 
+/// The last character of Unicode.
+const CODE_POINT_MAX: u32 = 0x10_FFFF;
+
 impl Parser<'_> {
     pub(super) fn escape(&mut self) -> Result<Node, Refusal> {
         let Some(letter) = self.next() else { return Err(wrong("it ends in a backslash")) };
@@ -129,8 +132,12 @@ impl Parser<'_> {
         };
         let digits = String::from_utf8_lossy(rest.get(1..end).unwrap_or_default()).into_owned();
         self.at += end + 1;
-        u32::from_str_radix(digits.trim(), radix)
-            .map_err(|_| wrong("there is no number in the braces"))
+        let value = u32::from_str_radix(digits.trim(), radix)
+            .map_err(|_| wrong("there is no number in the braces"))?;
+        if value > CODE_POINT_MAX {
+            return Err(wrong("there is no character beyond U+10FFFF, so that it can never match"));
+        }
+        Ok(value)
     }
 
     /// `\N{U+E9}`.

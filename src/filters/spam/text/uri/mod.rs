@@ -16,7 +16,7 @@ use canonical::Reader;
 use redirect::Redirectors;
 use search::{Found, Kind, Search, starts_with};
 
-pub(in crate::filters::spam) use domain::{Boundaries, is_address, to_ascii};
+pub(in crate::filters::spam) use domain::{Boundaries, is_address, is_name, to_ascii};
 pub(in crate::filters::spam) use page::{PageLink, PageLinks, ROOM};
 pub(in crate::filters::spam) use redirect::delimited;
 
