@@ -33,13 +33,15 @@ use bayes::Words;
 use bayes::autolearn::Points;
 use evals::Tables;
 use pattern::TextRules;
-use rules::Rule;
+use rules::{Briefs, Rule};
 
 /// All rules, ready to run. Immutable; threads share it.
 #[derive(Debug)]
 pub struct Engine {
     /// In the order of their definition.
     rules: Vec<Rule>,
+    /// For each of them what can be told at a glance.
+    briefs: Vec<Briefs>,
     by_name: HashMap<Arc<str>, usize>,
     /// The texts that rules look at, with the rules of each.
     texts: Vec<TextRules>,

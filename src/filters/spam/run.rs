@@ -223,7 +223,7 @@ impl<'r> Run<'r> {
         let value = match &rule.check {
             // A rule of no points is not asked; nor does it count in expressions.
             _ if rule.score(self.learned) == Score(0) => 0.0,
-            Check::Meta(meta) => return self.meta(meta),
+            Check::Meta(meta) => return self.meta(place, meta),
             Check::Pattern(check) if self.implied_is_silent(check) => 0.0,
             Check::Pattern(check) => self.pattern(place, rule, check),
             Check::Template(template) => self.template(place, rule, template),

@@ -131,13 +131,15 @@ impl Pattern {
             both => both,
         };
         let min = parsed.node.lengths().min;
-        let rounds = match parsed.node {
-            Node::Repeat { node, min, greed: Greed::Most | Greed::Least, .. }
-                if min > 1 && !program.remembers && program.names.is_empty() =>
-            {
-                Some((*node, min))
-            }
-            _ => None,
+        let rounds = if let Node::Repeat { node, min, greed, .. } = parsed.node
+            && greed != Greed::Possessive
+            && min > 1
+            && !program.remembers
+            && program.names.is_empty()
+        {
+            Some((*node, min))
+        } else {
+            None
         };
         Ok(Self { start, min, window, needed, rounds, program })
     }

@@ -168,7 +168,8 @@ pub(in crate::filters::spam) fn build(
     let catchers =
         (0..rules.len()).filter(|place| rules.get(*place).is_some_and(catches)).collect();
     let tables = Tables::read(&book.settings, &mut book.mistakes);
-    let engine = Engine { rules, by_name, texts, scoring, catchers, tables };
+    let briefs = rules.iter().map(price::Briefs::new).collect();
+    let engine = Engine { rules, briefs, by_name, texts, scoring, catchers, tables };
     (engine, book.mistakes)
 }
 

@@ -17,6 +17,7 @@ mod template;
 pub(in crate::filters::spam) use build::{Check, Meta, PatternCheck, Rule, build};
 pub(in crate::filters::spam) use examples::run as run_examples;
 pub(in crate::filters::spam) use expression::{Bounds, Desk, is_false, is_true};
+pub(in crate::filters::spam) use price::{Brief, Briefs};
 pub use reader::includes;
 pub(in crate::filters::spam) use reader::read;
 pub(in crate::filters::spam) use settings::{Setting, Settings};

@@ -6,6 +6,53 @@ use crate::filters::spam::text::Target;
 
 use super::build::{Check, PatternCheck, Rule};
 
+/// What can be told of a rule at a glance: the rules themselves lie far apart in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::filters::spam) enum Brief {
+    /// It never hits.
+    Never,
+    /// A pattern of which the prefilter tells where it may match; and how often it counts.
+    Sifted { text: u32, slot: u32, most: u32 },
+    /// It counts so often at most.
+    AtMost(u32),
+    /// Of it nothing can be told.
+    Unknown,
+    /// An expression.
+    Meta,
+}
+
+/// The same without and with learned mail.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::filters::spam) struct Briefs([Brief; 2]);
+
+impl Briefs {
+    pub(in crate::filters::spam) fn of(self, learned: bool) -> Brief {
+        let [alone, with_learned] = self.0;
+        if learned { with_learned } else { alone }
+    }
+
+    pub(super) fn new(rule: &Rule) -> Self {
+        // What has no points is not asked, and does not count in expressions.
+        Self(rule.scores.map(|score| if score == Score(0) { Brief::Never } else { brief(rule) }))
+    }
+}
+
+fn brief(rule: &Rule) -> Brief {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    match &rule.check {
+        Check::Pattern(check) => match check.slot.filter(|_| !check.negated) {
+            Some(slot) => {
+                Brief::Sifted { text: number(check.text), slot, most: number(rule.hits_max) }
+            }
+            None => Brief::AtMost(number(rule.hits_max)),
+        },
+        Check::Exists(_) | Check::Function(_) => Brief::AtMost(1),
+        Check::Template(_) => Brief::Unknown,
+        Check::Meta(_) => Brief::Meta,
+        Check::Unavailable(_) | Check::Off(_) => Brief::Never,
+    }
+}
+
 /// Microseconds, about, that a function takes, or a pattern made of what others caught.
 const FUNCTION: u32 = 10;
 
@@ -38,7 +85,7 @@ pub(super) fn set(rules: &mut [Rule], texts: &[TextRules], order: &[usize]) {
 /// The same for a pattern; `sifted`: where it may match is known before.
 fn of_pattern(target: Option<&Target>, sifted: bool) -> u32 {
     match target {
-        Some(Target::Header(_) | Target::MimeHeader(_)) | None => 1,
+        Some(Target::Header(_) | Target::MimeHeader(..)) | None => 1,
         Some(Target::Uri) => 8,
         Some(Target::Body | Target::RawBody | Target::Full) if sifted => 20,
         Some(Target::Body | Target::RawBody | Target::Full) => 60,

@@ -1,8 +1,7 @@
 //! Expressions over rules: what they cannot be settled without is asked first, the cheapest rule before dearer ones.
 
-use crate::filters::Score;
 use crate::filters::spam::pattern::Places;
-use crate::filters::spam::rules::{Bounds, Check, Desk, Meta, is_false, is_true};
+use crate::filters::spam::rules::{Bounds, Brief, Check, Desk, Meta, is_false, is_true};
 
 use super::Run;
 
@@ -15,20 +14,25 @@ const UNKNOWN: Bounds = (0.0, f64::INFINITY);
 
 impl Run<'_> {
     /// The value of an expression, or another one that must be settled before.
-    pub(super) fn meta(&mut self, meta: &Meta) -> Result<f64, usize> {
+    pub(super) fn meta(&mut self, place: usize, meta: &Meta) -> Result<f64, usize> {
+        let by_price = meta.by_price.len() <= BY_PRICE_MAX;
+        let before = self.metas.get(place).copied().flatten();
+        let mut bounds = before.unwrap_or_else(|| self.first_bounds(place));
+        let mut more_is_known = before.is_some();
         loop {
-            let mut desk = std::mem::take(&mut self.desk);
-            let bounds = self.bounds(&mut desk, meta, 0);
-            self.desk = desk;
+            if more_is_known && by_price && !is_false(bounds) {
+                bounds = self.bounds_now(meta);
+            }
             if is_false(bounds) {
                 return Ok(0.0);
             }
-            if is_true(bounds) || meta.by_price.len() > BY_PRICE_MAX {
+            if is_true(bounds) || !by_price {
                 break;
             }
             let next = meta.by_price.iter().copied().find(|place| self.known(*place).is_none());
             let Some(next) = next else { break };
             self.operand(next)?;
+            more_is_known = true;
         }
         let mut stack = std::mem::take(&mut self.stack);
         let value = meta.program.run_on(&mut stack, |name| {
@@ -39,6 +43,20 @@ impl Run<'_> {
         let value = value?;
         // A hit always counts for something, even if the sum is under zero.
         Ok(if value < 0.0 { 1.0 } else { value })
+    }
+
+    fn first_bounds(&mut self, place: usize) -> Bounds {
+        let mut desk = std::mem::take(&mut self.desk);
+        let bounds = self.bounds_of(&mut desk, place, 0);
+        self.desk = desk;
+        bounds
+    }
+
+    fn bounds_now(&mut self, meta: &Meta) -> Bounds {
+        let mut desk = std::mem::take(&mut self.desk);
+        let bounds = self.bounds(&mut desk, meta, 0);
+        self.desk = desk;
+        bounds
     }
 
     /// What the value of an expression can be, as far as that can be told without asking a rule.
@@ -58,28 +76,25 @@ impl Run<'_> {
             return (value, value);
         }
         let engine = self.engine;
-        let Some(rule) = engine.rules.get(place) else { return NO };
-        match &rule.check {
-            _ if rule.score(self.learned) == Score(0) => NO,
-            Check::Pattern(check) => match check.slot.filter(|_| !check.negated) {
-                Some(slot)
-                    if self.text(check.text).1.get(slot as usize).is_some_and(Places::is_empty) =>
-                {
-                    NO
-                }
-                Some(_) | None => {
-                    let most = u32::try_from(rule.hits_max).unwrap_or(u32::MAX);
-                    (0.0, f64::from(most))
-                }
-            },
-            Check::Unavailable(_) | Check::Off(_) => NO,
-            Check::Template(_) => UNKNOWN,
-            Check::Exists(_) | Check::Function(_) => (0.0, 1.0),
-            Check::Meta(meta) => {
+        let Some(brief) = engine.briefs.get(place) else { return NO };
+        match brief.of(self.learned) {
+            Brief::Never => NO,
+            Brief::Sifted { text, slot, .. }
+                if self.text(text as usize).1.get(slot as usize).is_some_and(Places::is_empty) =>
+            {
+                NO
+            }
+            Brief::Sifted { most, .. } | Brief::AtMost(most) => (0.0, f64::from(most)),
+            Brief::Unknown => UNKNOWN,
+            Brief::Meta => {
                 // What was told before stays true: more knowledge only makes it narrower.
                 if let Some(bounds) = self.metas.get(place).copied().flatten() {
                     return bounds;
                 }
+                let Some(Check::Meta(meta)) = engine.rules.get(place).map(|rule| &rule.check)
+                else {
+                    return UNKNOWN;
+                };
                 if depth >= DEPTH_MAX {
                     return UNKNOWN;
                 }
