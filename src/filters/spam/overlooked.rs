@@ -2,7 +2,7 @@
 //! charset that it does not understand, multiparts that it does not take apart, pages that browsers cut elsewhere.
 //!
 //! Rules are asked a second time about a mail that has any of it, over a tree of parts that shows it
-//! ([`Overlooked::parts`]). An ordinary mail pays for one comparison of its texts.
+//! ([`Overlooked::view`]). An ordinary mail pays for one comparison of its texts.
 
 use std::collections::HashMap;
 
@@ -27,6 +27,8 @@ enum Why {
     Structure,
     Type,
     Encoding,
+    /// The content begins or ends elsewhere.
+    Content,
     Charset,
 }
 
@@ -37,6 +39,7 @@ impl Why {
             Self::Structure => "multipart not taken apart",
             Self::Type => "type not understood",
             Self::Encoding => "encoding not understood",
+            Self::Content => "content cut elsewhere",
             Self::Charset => "charset not understood",
         }
     }
@@ -112,7 +115,7 @@ impl<'m> Overlooked<'m> {
                 told.push(format!("{what}: {}", named.join(", ")));
             }
         };
-        for why in [Why::Structure, Why::Type, Why::Encoding, Why::Charset] {
+        for why in [Why::Structure, Why::Type, Why::Encoding, Why::Content, Why::Charset] {
             let leaves =
                 self.leaves.iter().filter(|(_, own, overlooked)| *overlooked && *own == why);
             tell(why.text(), leaves.map(|(leaf, ..)| &*leaf.part.path).collect());
@@ -138,7 +141,7 @@ impl Leaf<'_> {
             return Err(Why::Type);
         }
         if !is_same(&self.part.data, part.decoded()) {
-            return Err(Why::Encoding);
+            return Err(if part.has_known_encoding() { Why::Content } else { Why::Encoding });
         }
         let data = &self.part.data;
         // In all charsets these octets are the letters of ASCII.
@@ -265,7 +268,7 @@ fn below(part: &Decoded, parent: &Decoded, place: Option<&[u32]>) -> Option<Opti
 }
 
 /// Whether a leaf is shown as a page, or as plain text; `None`: as neither.
-fn is_page(part: &Decoded) -> Option<bool> {
+pub(super) fn is_page(part: &Decoded) -> Option<bool> {
     /// Of these, readers show nothing, or offer a file.
     const OTHERS: [&str; 10] = [
         "application/",

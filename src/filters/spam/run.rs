@@ -35,14 +35,13 @@ const CAUGHT_OCTETS_MAX: usize = 1_000;
 pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
     let mut run = Run::new(View::new(engine, mail));
     let first = run.inspect(deadline);
-    match Overlooked::of(&run.view) {
-        Some(overlooked) => {
-            let mut again = Run::new(overlooked.view(engine, mail, &run.view));
-            again.steps = run.steps;
-            worse(first, again.inspect(deadline), &overlooked)
-        }
-        None => first,
-    }
+    let Some(overlooked) = Overlooked::of(&run.view) else { return first };
+    let (shown, left) = (overlooked.view(engine, mail, &run.view), run.steps);
+    // A large mail is not held twice while the rules run.
+    drop(run);
+    let mut again = Run::new(shown);
+    again.steps = left;
+    worse(first, again.inspect(deadline), &overlooked)
 }
 
 /// Only the first reading, for comparison.

@@ -196,6 +196,16 @@ fn ordinary() -> Vec<(&'static str, String)> {
 }
 
 #[test]
+fn names_of_characters_that_only_browsers_know_are_read() {
+    let page = "Content-Type: text/html\n\n<p>wire&Tab;the&NewLine;money<a href=\"http&colon;&sol;&sol;evil&period;example\">x</a>\n";
+    let outcome = inspect(&engine(), &message(page));
+    assert_eq!(
+        hits(&outcome),
+        (vec!["B_PAY", "U_EVIL"], Some("cut elsewhere by browsers: part 1"))
+    );
+}
+
+#[test]
 fn ordinary_mail_is_read_once() {
     let engine = engine();
     let envelope = Envelope::default();

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use regex::Regex;
 
 use super::browser::Browser;
-use super::prepared::{has_quotes_in_tags, prepared};
+use super::prepared::{has_quotes_in_tags, prepared, with_late_names};
 use super::style::{Hidden, Styles};
 use super::token::{Event, Tokens};
 use super::{Anchor, Html, HtmlUri, Page};
@@ -141,6 +141,7 @@ pub(in crate::filters::spam::text) fn render(page: &Text) -> Page {
 /// Renders a page as it is cut by browsers.
 pub(in crate::filters::spam::text) fn render_as_browsers(page: &Text) -> Page {
     let text = page.text.replace("&nbsp;", " ");
+    let text = with_late_names(&text).unwrap_or(text);
     let mut events = Browser::new(&text, page.wide).read();
     for event in &mut events {
         // Rules are written for texts with straight quotes.
@@ -165,7 +166,8 @@ fn rendered(page: &Text, events: Vec<Event>) -> Page {
             Event::Declaration(text) => state.declaration(&text),
         }
     }
-    Page { odd: has_quotes_in_tags(&page.text), ..state.finish() }
+    let odd = has_quotes_in_tags(&page.text) || with_late_names(&page.text).is_some();
+    Page { odd, ..state.finish() }
 }
 
 #[derive(Debug, Clone, Copy)]

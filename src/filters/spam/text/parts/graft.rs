@@ -81,6 +81,13 @@ impl Part {
         self.rendered().map(|_| self.text_of(self.decoded()))
     }
 
+    /// True if its encoding is one that is understood here.
+    pub(in crate::filters::spam) fn has_known_encoding(&self) -> bool {
+        let encoding = self.header.last(b"content-transfer-encoding").unwrap_or(b"7bit");
+        let known = [b"7bit".as_slice(), b"8bit", b"binary", b"base64", b"quoted-printable"];
+        known.iter().any(|known| encoding.eq_ignore_ascii_case(known))
+    }
+
     /// True if a browser shows text, or has links, that are not among what was made of the page here.
     pub(in crate::filters::spam) fn is_another_page_in_browsers(&self) -> bool {
         let Some(ours) = self.rendered().filter(|ours| ours.odd) else { return false };
