@@ -1,12 +1,14 @@
 //! What is overlooked, by example.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use crate::filters::spam::{Engine, Outcome, READ_AS_SHOWN, shipped};
-use crate::filters::{Mail, RuleFile, Weight};
+use crate::filters::dns::{Answer, Answers, Record};
+use crate::filters::spam::{Engine, Options, Outcome, READ_AS_SHOWN, shipped};
+use crate::filters::{Known, Mail, RuleFile, Weight};
 use crate::mail::{Envelope, Message};
 
 const RULES: &[u8] = b"body B_PAY /wire the money/\nuri U_EVIL /evil\\.example/\nrawbody R_PAY /wire the <b>money/\n\
@@ -252,7 +254,7 @@ fn parts_of_a_multipart_that_was_not_taken_apart_are_all_there() {
 }
 
 #[test]
-fn links_and_words_of_what_is_overlooked_are_asked_and_learned() {
+fn words_of_what_is_overlooked_are_learned() {
     let engine = engine();
     let envelope = Envelope::default();
     let words = |text: &str| {
@@ -262,6 +264,38 @@ fn links_and_words_of_what_is_overlooked_are_asked_and_learned() {
     // What is declared is a word too.
     let page = "Content-Type: text/html\n\n<p>Some words that nobody has seen before stand in this page.\n";
     assert_eq!(words(&page.replace("text/html", "(c) text/html")), words(page) + 1);
+}
+
+#[test]
+fn lists_are_asked_about_links_that_only_mail_readers_show() {
+    let rules = "urirhssub A bl.test. A 2\nbody A eval:check_uridnsbl('A')\ntflags A net\nutil_rb_tld com\n";
+    let options = Options { network: true, ..Options::default() };
+    let files = [RuleFile::built_in("a.cf", rules.as_bytes())];
+    let (engine, _) = Engine::load_for(&files, &BTreeMap::new(), options);
+    let message = message(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhttp://seen.com/\n--b\n\
+        Content-Type: (c) text/html\n\n<a href=http://overlooked.com/>x</a><a href=http://seen.com/>y</a>\n--b--\n",
+    );
+    let envelope = Envelope::default();
+    let mut answers = Answers::default();
+    let wanted = engine.questions(&Mail::alone(&envelope, &message), &answers);
+    let names: Vec<&str> = wanted.iter().map(|one| &*one.question.name).collect();
+    assert_eq!(names, ["seen.com.bl.test", "overlooked.com.bl.test"]);
+    for one in wanted {
+        let listed = one.question.name.starts_with("overlooked");
+        let record = Record::A([127, 0, 0, 2].into());
+        answers.insert(
+            one.question,
+            if listed { Answer::Records([record].into()) } else { Answer::NoName },
+        );
+    }
+    assert_eq!(engine.questions(&Mail::alone(&envelope, &message), &answers), []);
+    let known = Known { dns: Some(Arc::new(answers)), ..Known::default() };
+    let mail = Mail { known: &known, ..Mail::alone(&envelope, &message) };
+    assert_eq!(
+        hits(&engine.inspect(&mail, None)),
+        (vec!["A"], Some("type not understood: part 2"))
+    );
 }
 
 #[test]
