@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use super::bayes::fuzzing::learned_words;
 use super::relays::Relay;
+use super::run::first_reading;
 pub use super::text::fuzzing::{spam_fields, spam_page, spam_texts};
 use super::view::View;
 use super::{Engine, Options, READ_AS_SHOWN, evals, shipped};
@@ -171,6 +172,10 @@ pub fn rated(octets: &[u8]) {
         assert_eq!(sum, outcome.score, "points do not add up");
         assert_eq!(outcome.positive + outcome.negative, outcome.score, "two sides differ");
         assert_eq!(RULES.inspect(mail, None), outcome, "two verdicts differ");
+        assert!(
+            outcome.score >= first_reading(&RULES, mail).score,
+            "a second reading lowers the score"
+        );
         let every: HashSet<Arc<str>> =
             RULES.every_hit(mail).into_iter().map(|(name, _)| name).collect();
         // What mail readers show besides is not among the texts of the comparison.

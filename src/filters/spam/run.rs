@@ -45,8 +45,7 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
 }
 
 /// Only the first reading, for comparison.
-#[cfg(test)]
-pub(super) fn first(engine: &Engine, mail: &Mail<'_>) -> Outcome {
+pub(super) fn first_reading(engine: &Engine, mail: &Mail<'_>) -> Outcome {
     Run::new(View::new(engine, mail)).inspect(None)
 }
 

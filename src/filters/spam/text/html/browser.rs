@@ -293,7 +293,9 @@ impl<'p> Browser<'p> {
         if !text.is_empty() && content != Content::Unseen {
             let text = match content {
                 Content::References => decode(text, self.wide, true),
-                _ => Text { text: text.to_owned(), wide: self.wide },
+                Content::Raw | Content::Unseen | Content::Rest => {
+                    Text { text: text.to_owned(), wide: self.wide }
+                }
             };
             self.events.push(Event::Text(text));
         }
