@@ -72,7 +72,7 @@ pub(super) fn guess(octets: &[u8]) -> Cow<'_, str> {
 
 /// Octets of a page whose charset nobody declared: UTF-16 by its mark or by where its NULs stand; single NULs are
 /// left out, as readers do.
-pub(super) fn of_page(octets: &[u8]) -> Cow<'_, str> {
+pub(crate) fn of_page(octets: &[u8]) -> Cow<'_, str> {
     match byte_order(octets) {
         Some(encoding) => encoding.decode(octets).0,
         None => without_nuls(guess(octets)),

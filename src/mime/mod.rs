@@ -25,6 +25,7 @@ mod transfer;
 mod walk;
 pub mod words;
 
+pub(crate) use charset::of_page as page_text;
 pub use limits::Limits;
 pub use room::{Room, Share};
 

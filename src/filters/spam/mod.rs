@@ -12,6 +12,7 @@ mod evals;
 pub mod fuzzing;
 mod hunt;
 mod left_out;
+mod overlooked;
 mod pattern;
 mod relays;
 mod rules;
@@ -19,7 +20,7 @@ mod run;
 mod text;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,8 +33,12 @@ pub(crate) use text::{Glob, senders};
 use bayes::Words;
 use bayes::autolearn::Points;
 use evals::Tables;
+use overlooked::Overlooked;
 use pattern::TextRules;
 use rules::{Briefs, Rule};
+
+/// The name of the hit without points that tells that a mail was read as mail readers show it.
+pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
 
 /// All rules, ready to run. Immutable; threads share it.
 #[derive(Debug)]
@@ -56,7 +61,7 @@ pub struct Engine {
 /// What the rules say of a mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Rules that hit and have points, in the order of their definition.
+    /// Rules that hit and have points, in the order of their definition; before them [`READ_AS_SHOWN`].
     pub hits: Vec<RuleHit>,
     /// Rules that could not be asked in time.
     pub not_run: Vec<NotRun>,
@@ -127,16 +132,23 @@ impl Engine {
         rules::build(rules::read(files, options.network), points, options)
     }
 
-    /// Asks the rules about a mail. When `deadline` has come, what was not asked is told in [`Outcome::not_run`].
+    /// Asks the rules about a mail, over its texts as SpamAssassin reads them. If that reading overlooks what mail readers
+    /// show, they are asked again over what these show, and the reading with more points counts as a whole: then the
+    /// first hit is [`READ_AS_SHOWN`], which has no points and says what was overlooked. When `deadline` has come, what was not asked is told in [`Outcome::not_run`].
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
         run::inspect(self, mail, deadline)
     }
 
-    /// The words of a mail, to be learned.
+    /// The words of a mail, to be learned: of the reading that shows most.
     #[must_use]
     pub fn words(&self, mail: &Mail<'_>) -> Words {
-        view::View::new(self, mail).words()
+        let view = view::View::new(self, mail);
+        let words = view.words();
+        match Overlooked::of(&view) {
+            Some(overlooked) => overlooked.view(self, mail, &view).words(),
+            None => words,
+        }
     }
 
     /// True if so much was learned that it is asked.
@@ -145,8 +157,8 @@ impl Engine {
         self.tables.learning.is_enough(totals)
     }
 
-    /// Asks every rule, those that only serve others too: all that hit, with the number of their hits. For comparisons;
-    /// slower than [`Engine::inspect`], and without deadline.
+    /// Asks every rule, those that only serve others too: all that hit, with the number of their hits. For comparisons
+    /// with SpamAssassin: over the texts as it reads them; slower than [`Engine::inspect`], and without deadline.
     #[must_use]
     pub fn every_hit(&self, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
         run::every_hit(self, mail)
@@ -156,7 +168,14 @@ impl Engine {
     /// follows from answers: ask again with them, until nothing is left.
     #[must_use]
     pub fn questions(&self, mail: &Mail<'_>, answers: &Answers) -> Vec<Wanted> {
-        let mut wanted = evals::dns::questions(&view::View::new(self, mail), answers);
+        let view = view::View::new(self, mail);
+        let mut wanted = evals::dns::questions(&view, answers);
+        if let Some(overlooked) = Overlooked::of(&view) {
+            // There may be links that nobody has seen yet.
+            let known: HashSet<Wanted> = wanted.iter().cloned().collect();
+            let more = evals::dns::questions(&overlooked.view(self, mail, &view), answers);
+            wanted.extend(more.into_iter().filter(|one| !known.contains(one)));
+        }
         wanted.retain(|one| answers.get(&one.question).is_none());
         wanted
     }

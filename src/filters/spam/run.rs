@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::filters::{Mail, NotRun, RuleHit, Score, Weight};
+use crate::filters::{Mail, NotRun, RuleHit, Score, Source, Weight};
 
 use super::evals::Answer;
 use super::hunt::Hunt;
 use super::left_out;
+use super::overlooked::Overlooked;
 use super::pattern::{Candidates, Machine, Pattern, Places};
 use super::rules::{Bounds, Check, Desk, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
 use super::view::View;
-use super::{Engine, Outcome};
+use super::{Engine, Outcome, READ_AS_SHOWN};
 
 /// Characters of evidence.
 const EVIDENCE_MAX: usize = 200;
@@ -32,57 +33,100 @@ const CAUGHT_MAX: usize = 32;
 const CAUGHT_OCTETS_MAX: usize = 1_000;
 
 pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
-    let mut run = Run::new(engine, mail);
-    let mut outcome = Outcome::default();
-    let mut hits = Vec::new();
-    let mut scoring = engine.scoring.iter();
-    while let Some(place) = scoring.next() {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            let left = std::iter::once(place).chain(scoring);
-            outcome.not_run = not_run(engine, &left.copied().collect::<Vec<_>>());
-            break;
-        }
-        if run.settle(*place) != 0.0 {
-            hits.push(*place);
+    let mut run = Run::new(View::new(engine, mail));
+    let first = run.inspect(deadline);
+    let Some(overlooked) = Overlooked::of(&run.view) else { return first };
+    let (shown, left) = (overlooked.view(engine, mail, &run.view), run.steps);
+    // A large mail is not held twice while the rules run.
+    drop(run);
+    let mut again = Run::new(shown);
+    again.steps = left;
+    worse(first, again.inspect(deadline), &overlooked)
+}
+
+/// Only the first reading, for comparison.
+pub(super) fn first_reading(engine: &Engine, mail: &Mail<'_>) -> Outcome {
+    Run::new(View::new(engine, mail)).inspect(None)
+}
+
+/// Of two readings of one mail the one with more points, and what was left out in either.
+fn worse(first: Outcome, second: Outcome, overlooked: &Overlooked<'_>) -> Outcome {
+    let wins = second.score > first.score;
+    let (mut outcome, other) = if wins { (second, first) } else { (first, second) };
+    for missing in other.not_run {
+        if !outcome.not_run.iter().any(|known| known.check == missing.check) {
+            outcome.not_run.push(missing);
         }
     }
-    outcome.not_run.extend(without_answer(engine, &std::mem::take(&mut run.not_run)));
-    outcome.not_run.extend(left_out::of(&run.view));
-    if let Some(why) = run.view.learned_is_silent() {
-        let why = why.to_owned();
-        outcome.not_run.push(NotRun {
-            check: "spam:bayes".to_owned(),
-            why,
-            weight: Weight::Wanted,
-        });
-    }
-    hits.sort_unstable();
-    for place in hits {
-        let Some(rule) = engine.rules.get(place) else { continue };
-        let score = rule.score(run.learned);
-        outcome.score += score;
-        outcome.learning.add(rule.share, score, engine.areas_below(rule));
-        if score > Score(0) {
-            outcome.positive += score;
-        } else {
-            outcome.negative += score;
-        }
-        let (place, evidence) = run.evidence(rule);
-        outcome.hits.push(RuleHit {
-            name: rule.name.clone(),
-            score,
-            describe: rule.describe.clone(),
-            evidence: clean(&evidence),
-            place,
-            source: rule.source.clone(),
-        });
+    if wins {
+        let describe = "Text that mail readers show is no text in SpamAssassin's reading; these are the hits with it";
+        let note = RuleHit {
+            name: READ_AS_SHOWN.into(),
+            score: Score(0),
+            describe: describe.into(),
+            evidence: clean(overlooked.told().as_bytes()),
+            place: String::new(),
+            source: Source { file: "filters/spam".into(), line: 0 },
+        };
+        outcome.hits.insert(0, note);
     }
     outcome
 }
 
+impl Run<'_> {
+    fn inspect(&mut self, deadline: Option<Instant>) -> Outcome {
+        let engine = self.engine;
+        let mut outcome = Outcome::default();
+        let mut hits = Vec::new();
+        let mut scoring = engine.scoring.iter();
+        while let Some(place) = scoring.next() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                let left = std::iter::once(place).chain(scoring);
+                outcome.not_run = not_run(engine, &left.copied().collect::<Vec<_>>());
+                break;
+            }
+            if self.settle(*place) != 0.0 {
+                hits.push(*place);
+            }
+        }
+        outcome.not_run.extend(without_answer(engine, &std::mem::take(&mut self.not_run)));
+        outcome.not_run.extend(left_out::of(&self.view));
+        if let Some(why) = self.view.learned_is_silent() {
+            let why = why.to_owned();
+            outcome.not_run.push(NotRun {
+                check: "spam:bayes".to_owned(),
+                why,
+                weight: Weight::Wanted,
+            });
+        }
+        hits.sort_unstable();
+        for place in hits {
+            let Some(rule) = engine.rules.get(place) else { continue };
+            let score = rule.score(self.learned);
+            outcome.score += score;
+            outcome.learning.add(rule.share, score, engine.areas_below(rule));
+            if score > Score(0) {
+                outcome.positive += score;
+            } else {
+                outcome.negative += score;
+            }
+            let (place, evidence) = self.evidence(rule);
+            outcome.hits.push(RuleHit {
+                name: rule.name.clone(),
+                score,
+                describe: rule.describe.clone(),
+                evidence: clean(&evidence),
+                place,
+                source: rule.source.clone(),
+            });
+        }
+        outcome
+    }
+}
+
 /// All rules that hit, with the number of their hits, in the order of their definition.
 pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
-    let mut run = Run::new(engine, mail);
+    let mut run = Run::new(View::new(engine, mail));
     // Here nobody waits, and every rule is asked: none may run short of steps because others went before.
     run.steps = u64::MAX;
     let hit = |(place, rule): (usize, &Rule)| {
@@ -161,10 +205,10 @@ pub(super) struct Run<'r> {
 }
 
 impl<'r> Run<'r> {
-    pub(super) fn new(engine: &'r Engine, mail: &'r Mail<'r>) -> Self {
+    pub(super) fn new(view: View<'r>) -> Self {
+        let engine = view.engine;
         let texts = std::iter::repeat_with(|| None).take(engine.texts.len()).collect();
         let values = vec![None; engine.rules.len()];
-        let view = View::new(engine, mail);
         Self {
             engine,
             learned: view.is_learned(),

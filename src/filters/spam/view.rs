@@ -71,6 +71,11 @@ impl<'v> View<'v> {
         }
     }
 
+    /// The same mail with parts that were read in another manner.
+    pub(super) fn of_parts(engine: &'v Engine, mail: &'v Mail<'v>, parts: Parts) -> Self {
+        Self { parts: parts.into(), ..Self::new(engine, mail) }
+    }
+
     /// The way of the mail from host to host.
     pub(super) fn relays(&self) -> &Relays {
         self.relays.get_or_init(|| Relays::read(self))

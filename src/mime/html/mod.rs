@@ -322,7 +322,7 @@ fn style_hides(style: &str) -> bool {
 /// True for blanks, and for signs without a width.
 fn is_unseen(sign: char) -> bool {
     sign.is_whitespace()
-        || matches!(sign, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+        || matches!(sign, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{2800}' | '\u{feff}')
 }
 
 fn is_block(name: &str) -> bool {

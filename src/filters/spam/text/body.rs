@@ -145,12 +145,15 @@ fn behind<'t>(
 
 /// Characters that a reader sees, runs of white space as one, up to a limit; and where the one over the limit begins.
 fn seen(text: &str, limit: usize) -> (usize, usize) {
-    let (mut count, mut blank) = (0, false);
+    // At first a mark has no letter to stand on, as behind a blank; of marks on one letter the first is seen.
+    let (mut count, mut blank, mut bare) = (0, false, true);
     for (place, letter) in text.char_indices() {
         let is_blank = letter.is_whitespace() || letter.is_control();
-        if (is_blank && blank) || is_unseen(letter) {
+        let is_mark = is_mark(letter);
+        if (is_blank && blank) || is_unseen(letter) || (is_mark && bare) {
             continue;
         }
+        bare = is_blank || is_mark;
         if count == limit {
             return (count, place);
         }
@@ -160,12 +163,21 @@ fn seen(text: &str, limit: usize) -> (usize, usize) {
     (count, text.len())
 }
 
-/// Letters without width.
+/// Marks that stand on the letter before them, but for those of scripts that cannot do without.
+fn is_mark(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{300}'..='\u{34e}' | '\u{350}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}'
+            | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}'
+    )
+}
+
+/// Letters without width, and one without ink.
 fn is_unseen(letter: char) -> bool {
     matches!(
         letter,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}'
     )
 }
@@ -348,6 +360,19 @@ mod tests {
         let all: Vec<u8> = (0..out.len()).flat_map(|index| out.get(index).0.to_vec()).collect();
         assert_eq!(all, text);
         assert!((0..out.len()).all(|index| out.get(index).0.len() <= 2 * LINE_MAX));
+    }
+
+    #[test]
+    fn fillers_are_not_seen() {
+        for (text, want) in [
+            ("ab  c\n\nd", 6),
+            ("a\u{2800}\u{2800}b", 2),
+            ("\u{301}\u{302}a \u{301}\u{302} b", 3),
+            ("a\u{301}\u{302}\u{303}b\u{301}", 4),
+            ("\u{200b}\u{ad}", 0),
+        ] {
+            assert_eq!(seen(text, 99), (want, text.len()), "{text:?}");
+        }
     }
 
     #[test]

@@ -11,37 +11,42 @@ use super::{Segments, Shown, address, body, charset, html, words};
 /// `us-ascii`, each of them is a sign of three octets for what cannot be read.
 const GROWTH_MAX: usize = 9;
 
-/// A page: what is shown and what is hidden are the whole of it, nothing grows, and links have a limit.
+/// A page, cut by both cutters: what is shown and what is hidden are the whole of it, nothing grows, and links have a limit.
 pub fn spam_page(octets: &[u8]) {
     for text in [charset::decode(octets, "utf-8"), Text::narrow(octets)] {
-        let letters = text.text.chars().count();
-        let mut page = html::render(&text);
-        page.facts.measure(&page.text, octets.len());
-        let (shown, hidden) = (&page.visible.text, &page.invisible.text);
-        assert_eq!(shown.len() + hidden.len(), page.text.text.len(), "a piece is lost");
-        let facts = &page.facts;
-        assert!(facts.html_length <= letters * 2 + 16, "the text grows: {}", facts.html_length);
-        assert!(facts.non_space_length <= facts.html_length);
-        let size = |texts: &[String]| texts.iter().map(|text| text.chars().count()).sum::<usize>();
-        let anchors: usize = facts.anchors.iter().map(|one| one.text.chars().count()).sum();
-        for (what, size) in [
-            ("comments", size(&facts.comments)),
-            ("scripts", size(&facts.scripts)),
-            ("titles", size(&facts.titles)),
-            ("anchors", anchors),
-            ("addresses", facts.uris.iter().map(|one| one.value.chars().count()).sum()),
-        ] {
-            assert!(size <= letters * 2, "{what} of {letters} signs have {size}");
+        for page in [html::render(&text), html::render_as_browsers(&text)] {
+            holds(octets, &text, page);
         }
-        let links = PageLinks::read(facts, text.wide, &mut ROOM.clone());
-        let size: usize = links.links().iter().map(|link| link.address.len()).sum();
-        assert!(size <= ROOM + octets.len() * 8, "links of {} octets: {size}", octets.len());
-        let tables = LinkTables::default();
-        let mut all = Links::default();
-        all.add_page(&links, &tables);
-        all.add_text(&page.text.octets(), &tables);
-        bounded(&all);
     }
+}
+
+fn holds(octets: &[u8], text: &Text, mut page: html::Page) {
+    let letters = text.text.chars().count();
+    page.facts.measure(&page.text, octets.len());
+    let (shown, hidden) = (&page.visible.text, &page.invisible.text);
+    assert_eq!(shown.len() + hidden.len(), page.text.text.len(), "a piece is lost");
+    let facts = &page.facts;
+    assert!(facts.html_length <= letters * 2 + 16, "the text grows: {}", facts.html_length);
+    assert!(facts.non_space_length <= facts.html_length);
+    let size = |texts: &[String]| texts.iter().map(|text| text.chars().count()).sum::<usize>();
+    let anchors: usize = facts.anchors.iter().map(|one| one.text.chars().count()).sum();
+    for (what, size) in [
+        ("comments", size(&facts.comments)),
+        ("scripts", size(&facts.scripts)),
+        ("titles", size(&facts.titles)),
+        ("anchors", anchors),
+        ("addresses", facts.uris.iter().map(|one| one.value.chars().count()).sum()),
+    ] {
+        assert!(size <= letters * 2, "{what} of {letters} signs have {size}");
+    }
+    let links = PageLinks::read(facts, text.wide, &mut ROOM.clone());
+    let size: usize = links.links().iter().map(|link| link.address.len()).sum();
+    assert!(size <= ROOM + octets.len() * 8, "links of {} octets: {size}", octets.len());
+    let tables = LinkTables::default();
+    let mut all = Links::default();
+    all.add_page(&links, &tables);
+    all.add_text(&page.text.octets(), &tables);
+    bounded(&all);
 }
 
 /// Links have limits; [`Links::segments`] has each form once.

@@ -1,15 +1,19 @@
 //! The parts of a message as SpamAssassin sees them. It knows no more of MIME than what follows here; what it gets
 //! wrong its rules have learned to live with.
 
+mod graft;
+
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 
 use super::content_type::{ContentType, disposition_name};
 use super::header::{Header, first_line, starts_field};
 use super::html;
-use super::perl;
+use super::perl::{self, Text};
 use super::rendered::Rendered;
 use super::{charset, transfer};
+
+pub(in crate::filters::spam) use graft::{Place, Shown, bare};
 
 /// Nesting of parts that is followed.
 const DEPTH_MAX: u32 = 20;
@@ -43,6 +47,10 @@ pub(in crate::filters::spam) struct Part {
     pub(in crate::filters::spam) children: Vec<usize>,
     /// The content as it was written, line ends LF; empty if it is no leaf.
     pub(in crate::filters::spam) raw: Vec<u8>,
+    /// The content as mail readers decode it, where that is another.
+    shown: Option<Vec<u8>>,
+    /// Odd pages are cut in the manner of browsers.
+    for_browsers: bool,
     decoded: OnceCell<Vec<u8>>,
     rendered: OnceCell<Option<Rendered>>,
 }
@@ -59,6 +67,9 @@ impl Part {
 
     /// The content without its transfer encoding.
     pub(in crate::filters::spam) fn decoded(&self) -> &[u8] {
+        if let Some(shown) = &self.shown {
+            return shown;
+        }
         let encoding = self.header.last(b"content-transfer-encoding").unwrap_or_default();
         let quoted = encoding.eq_ignore_ascii_case(b"quoted-printable");
         if !quoted && !encoding.eq_ignore_ascii_case(b"base64") {
@@ -101,11 +112,14 @@ impl Part {
         }
         let whole = self.decoded();
         let octets = head_and_tail(whole);
-        let text = charset::decode(&octets, self.charset.as_deref().unwrap_or("us-ascii"));
+        let text = self.text_of(&octets);
         if kind == "text/plain" || octets.is_empty() {
             return Some(Rendered { text, ..Rendered::default() });
         }
         let mut page = html::render(&text);
+        if page.odd && self.for_browsers {
+            page = html::render_as_browsers(&text);
+        }
         page.facts.measure(&page.text, whole.len());
         Some(Rendered {
             text: page.text,
@@ -113,7 +127,12 @@ impl Part {
             invisible: page.invisible,
             hidden: page.hidden,
             html: Some(page.facts),
+            odd: page.odd,
         })
+    }
+
+    fn text_of(&self, octets: &[u8]) -> Text {
+        charset::decode(octets, self.charset.as_deref().unwrap_or("us-ascii"))
     }
 }
 

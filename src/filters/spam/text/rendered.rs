@@ -18,6 +18,8 @@ pub(in crate::filters::spam) struct Rendered {
     pub(super) hidden: Vec<Range<usize>>,
     /// What its tags tell, if it is HTML that is not empty.
     pub(in crate::filters::spam) html: Option<Html>,
+    /// It is a page that a browser may cut elsewhere.
+    pub(in crate::filters::spam) odd: bool,
 }
 
 impl Rendered {
@@ -51,6 +53,7 @@ mod tests {
             invisible: text("XXY"),
             hidden: vec![3..5, 6..7],
             html: None,
+            odd: false,
         };
         for (place, want) in [
             (0, ("", "aébc")),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::filters::spam::overlooked::is_page;
 use crate::filters::spam::view::View;
 use crate::mail::{Message, Part, PartFlag, PartKind};
 use crate::mime::html;
@@ -29,7 +30,7 @@ pub(super) struct Page {
 /// The shown HTML parts of a message.
 pub(super) fn read(message: &Message) -> Vec<Page> {
     let shown = message.parts.iter().filter(|part| {
-        part.kind == PartKind::Leaf && part.declared_type == "text/html" && !is_file(part)
+        part.kind == PartKind::Leaf && is_page(part) == Some(true) && !is_file(part)
     });
     shown.take(PARTS_MAX).map(page).collect()
 }

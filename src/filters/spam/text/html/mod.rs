@@ -1,7 +1,9 @@
 //! HTML as SpamAssassin renders it: a text, hidden words marked, and what its tags tell.
 
+mod browser;
 mod color;
 mod entities;
+mod prepared;
 mod render;
 mod style;
 mod token;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use super::perl::Text;
 
-pub(super) use render::render;
+pub(super) use render::{render, render_as_browsers};
 
 /// A place where a page names an address, as it was written (outer blanks cut off).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub(super) struct Page {
     /// Where hidden text stands in the whole, in octets of UTF-8.
     pub(super) hidden: Vec<Range<usize>>,
     pub(super) facts: Html,
+    /// A browser may cut the page elsewhere.
+    pub(super) odd: bool,
 }
 
 impl Html {

@@ -4,6 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 
+use super::browser::Browser;
+use super::prepared::{has_quotes_in_tags, prepared, with_late_names};
 use super::style::{Hidden, Styles};
 use super::token::{Event, Tokens};
 use super::{Anchor, Html, HtmlUri, Page};
@@ -130,10 +132,32 @@ fn fits(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
 
 /// Renders a page.
 pub(in crate::filters::spam::text) fn render(page: &Text) -> Page {
-    let text = prepared(&page.text);
+    let (events, odd) = Tokens::new(&prepared(&page.text), page.wide).read();
+    let mut page = rendered(page, events);
+    page.odd = odd || page.odd;
+    page
+}
+
+/// Renders a page as it is cut by browsers.
+pub(in crate::filters::spam::text) fn render_as_browsers(page: &Text) -> Page {
+    let text = page.text.replace("&nbsp;", " ");
+    let text = with_late_names(&text).unwrap_or(text);
+    let mut events = Browser::new(&text, page.wide).read();
+    for event in &mut events {
+        // Rules are written for texts with straight quotes.
+        if let Event::Text(text) = event
+            && !text.text.is_ascii()
+        {
+            text.text = text.text.replace(['\u{201c}', '\u{201d}'], "\"");
+        }
+    }
+    rendered(page, events)
+}
+
+fn rendered(page: &Text, events: Vec<Event>) -> Page {
     let mut state = State::new();
     state.facts.length = page.text.chars().count();
-    for event in Tokens::new(&text, page.wide).read() {
+    for event in events {
         match event {
             Event::Text(text) => state.text(text),
             Event::Start(tag, attributes) => state.tag(&tag, Some(attributes)),
@@ -142,26 +166,8 @@ pub(in crate::filters::spam::text) fn render(page: &Text) -> Page {
             Event::Declaration(text) => state.declaration(&text),
         }
     }
-    state.finish()
-}
-
-/// The page as it is given to the parser: no-break spaces are blanks, `<br/>` is `<br>`, quotes are straight.
-fn prepared(page: &str) -> String {
-    let page = page.replace("&nbsp;", " ").replace(['\u{201c}', '\u{201d}'], "\"");
-    let mut out = String::with_capacity(page.len());
-    let mut rest = page.as_str();
-    while let Some(place) = memchr::memmem::find(rest.as_bytes(), b"/>") {
-        let (before, behind) = rest.split_at_checked(place).unwrap_or((rest, ""));
-        let trimmed = before.trim_end();
-        let word =
-            trimmed.trim_end_matches(|letter: char| letter.is_alphanumeric() || letter == '_');
-        let is_tag = word.ends_with('<') && word.len() < trimmed.len();
-        out.push_str(if is_tag { trimmed } else { before });
-        out.push_str(if is_tag { ">" } else { "/>" });
-        rest = behind.get(2..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
+    let odd = has_quotes_in_tags(&page.text) || with_late_names(&page.text).is_some();
+    Page { odd, ..state.finish() }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -63,6 +63,10 @@ pub(super) struct Tokens<'p> {
     sections: Vec<Section>,
     pending_end: Option<&'static str>,
     any_end_of_comment: bool,
+    /// SVG or MathML was met, where other elements have content that is no markup.
+    foreign: bool,
+    /// A browser may go on elsewhere than this cutter does.
+    odd: bool,
 }
 
 impl<'p> Tokens<'p> {
@@ -79,11 +83,14 @@ impl<'p> Tokens<'p> {
             sections: Vec::new(),
             pending_end: None,
             any_end_of_comment: false,
+            foreign: false,
+            // To browsers, a vertical tab is no blank.
+            odd: memchr::memchr(0x0b, text.as_bytes()).is_some(),
         }
     }
 
-    /// All events of the page.
-    pub(super) fn read(mut self) -> Vec<Event> {
+    /// All events of the page, and whether a browser may cut it elsewhere.
+    pub(super) fn read(mut self) -> (Vec<Event>, bool) {
         self.run();
         // What is open at the end of the page is closed, so that the rest is not shown as text.
         if let Some(name @ ("style" | "script")) = self.literal {
@@ -96,7 +103,7 @@ impl<'p> Tokens<'p> {
             self.literal = None;
         }
         self.finish();
-        self.events
+        (self.events, self.odd)
     }
 
     fn slice(&self, start: usize, end: usize) -> &'p str {
@@ -259,6 +266,8 @@ impl<'p> Tokens<'p> {
                 self.at = close + 1;
                 return true;
             }
+            // Browsers take that for its end as well.
+            self.odd |= close > open + 2 + name.len() || self.octet(close) == b'/';
         }
         if !known {
             self.unclosed.push((name, self.at));
@@ -292,6 +301,7 @@ impl<'p> Tokens<'p> {
         let end = self.page.len();
         let name_end = self.skip(at + 2, |octet| !is_space(octet) && octet != b'>');
         let name = self.slice(at + 1, name_end).to_ascii_lowercase();
+        self.look_at_name(&name);
         let mut place = self.skip_spaces(name_end);
         let mut attributes: Vec<(String, Text)> = Vec::new();
         let mut names = std::collections::HashSet::new();
@@ -342,6 +352,15 @@ impl<'p> Tokens<'p> {
         Step::To(place + 1)
     }
 
+    /// Browsers end a name at a slash, read some other elements as text, and fewer ones in SVG and MathML.
+    fn look_at_name(&mut self, name: &str) {
+        let slash = name.strip_suffix('/').unwrap_or(name).contains(['/', '"', '\'']);
+        let no_letter = name.starts_with(['_', ':']);
+        let literal = self.foreign && (RAW.contains(&name) || REFERENCES_ONLY.contains(&name));
+        self.odd |= slash || no_letter || literal || matches!(name, "noframes" | "noembed");
+        self.foreign |= matches!(name.trim_end_matches('/'), "svg" | "math");
+    }
+
     fn end_tag(&mut self, at: usize) -> Step {
         let start = at + 2;
         let name_end = self.skip(start, |octet| !is_space(octet) && octet != b'>');
@@ -355,7 +374,7 @@ impl<'p> Tokens<'p> {
     }
 
     /// The next `>` outside of quotes that begin behind a blank or a `=`.
-    fn skip_quotes(&self, from: usize) -> Option<usize> {
+    fn skip_quotes(&mut self, from: usize) -> Option<usize> {
         let mut quote = None;
         let mut before = b' ';
         for (place, octet) in self.page.get(from..)?.iter().enumerate() {
@@ -364,6 +383,7 @@ impl<'p> Tokens<'p> {
                 b'"' | b'\'' if quote == Some(*octet) => quote = None,
                 b'"' | b'\'' if quote.is_none() && matches!(before, b' ' | b'=') => {
                     quote = Some(*octet);
+                    self.odd = true;
                 }
                 _ => {}
             }
@@ -380,7 +400,10 @@ impl<'p> Tokens<'p> {
             b'-' => {}
             b'[' => match self.marked_section(at) {
                 Step::Not => {}
-                step @ (Step::To(_) | Step::Unfinished) => return step,
+                step @ (Step::To(_) | Step::Unfinished) => {
+                    self.odd = true;
+                    return step;
+                }
             },
             b'>' => {
                 self.comment_event(at, at + 3);
@@ -388,7 +411,11 @@ impl<'p> Tokens<'p> {
             }
             octet if octet.is_ascii_alphabetic() => match self.doctype(at) {
                 Step::Not => {}
-                step @ (Step::To(_) | Step::Unfinished) => return step,
+                step @ (Step::To(_) | Step::Unfinished) => {
+                    let behind = if let Step::To(behind) = step { behind } else { 0 };
+                    self.odd |= self.find(b'>', at) != behind.checked_sub(1);
+                    return step;
+                }
             },
             _ => {}
         }
@@ -400,6 +427,7 @@ impl<'p> Tokens<'p> {
 
     fn comment(&mut self, at: usize) -> Step {
         let mut from = at + 4;
+        self.odd |= matches!((self.octet(from), self.octet(from + 1)), (b'>', _) | (b'-', b'>'));
         if self.any_end_of_comment {
             let Some(close) = self.find(b'>', from) else { return Step::Unfinished };
             self.comment_event(at, close + 1);
@@ -409,7 +437,9 @@ impl<'p> Tokens<'p> {
             from = dash + 1;
             if self.octet(from) == b'-' {
                 let close = self.skip_spaces(from + 1);
+                self.odd |= self.octet(close) == b'!' && self.octet(close + 1) == b'>';
                 if self.octet(close) == b'>' {
+                    self.odd |= close > from + 1;
                     self.comment_event(at, close + 1);
                     return Step::To(close + 1);
                 }

@@ -7,7 +7,7 @@ use super::*;
 /// Events as one line: `S:tag(name=value)`, `E:tag`, `T<text>`, `C<comment>`, `D<declaration>`.
 fn cut(page: &str) -> String {
     let mut out = Vec::new();
-    for event in Tokens::new(page, false).read() {
+    for event in Tokens::new(page, false).read().0 {
         out.push(match event {
             Event::Text(text) => format!("T<{}>", text.text),
             Event::Start(tag, attributes) => {
