@@ -138,7 +138,7 @@ pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)
 
 /// What a named group of rules catches in a mail, for those who must know before the rules are asked.
 pub(super) fn caught(engine: &Engine, mail: &Mail<'_>, name: &str) -> Vec<String> {
-    let mut run = Run::new(engine, mail);
+    let mut run = Run::new(View::new(engine, mail));
     run.catch();
     let values = run.caught.get(name).into_iter().flatten();
     values.map(|value| String::from_utf8_lossy(value).into_owned()).collect()
