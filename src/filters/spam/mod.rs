@@ -35,7 +35,7 @@ use bayes::autolearn::Points;
 use evals::Tables;
 use overlooked::Overlooked;
 use pattern::TextRules;
-use rules::{Briefs, Rule};
+use rules::Rule;
 
 /// The name of the hit without points that tells that a mail was read as mail readers show it.
 pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
@@ -45,8 +45,6 @@ pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
 pub struct Engine {
     /// In the order of their definition.
     rules: Vec<Rule>,
-    /// For each of them what can be told at a glance.
-    briefs: Vec<Briefs>,
     by_name: HashMap<Arc<str>, usize>,
     /// The texts that rules look at, with the rules of each.
     texts: Vec<TextRules>,

@@ -1,7 +1,5 @@
 //! Asking the rules about one mail.
 
-mod meta;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +11,7 @@ use super::hunt::Hunt;
 use super::left_out;
 use super::overlooked::Overlooked;
 use super::pattern::{Candidates, Machine, Pattern, Places};
-use super::rules::{Bounds, Check, Desk, PatternCheck, Rule, Template};
+use super::rules::{Check, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
 use super::view::View;
 use super::{Engine, Outcome, READ_AS_SHOWN};
@@ -195,9 +193,6 @@ pub(super) struct Run<'r> {
     machine: Machine,
     /// Steps that are left for this mail.
     pub(super) steps: u64,
-    /// What expressions can be, as far as that was told.
-    metas: Vec<Option<Bounds>>,
-    desk: Desk,
     /// For expressions, to be used again.
     stack: Vec<f64>,
     /// What the named groups of rules caught.
@@ -218,8 +213,6 @@ impl<'r> Run<'r> {
             texts,
             machine: Machine::new(0),
             steps: MAIL_STEPS,
-            metas: vec![None; engine.rules.len()],
-            desk: Desk::default(),
             stack: Vec::new(),
             caught: BTreeMap::new(),
         }
@@ -267,7 +260,22 @@ impl<'r> Run<'r> {
         let value = match &rule.check {
             // A rule of no points is not asked; nor does it count in expressions.
             _ if rule.score(self.learned) == Score(0) => 0.0,
-            Check::Meta(meta) => return self.meta(place, meta),
+            Check::Meta(meta) => {
+                if meta.needs.iter().any(|need| self.cannot_hit(*need)) {
+                    return Ok(0.0);
+                }
+                let mut stack = std::mem::take(&mut self.stack);
+                let value = meta.program.run_on(&mut stack, |name| {
+                    let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
+                    links
+                        .iter()
+                        .try_fold(0.0, |sum, link| self.operand(*link).map(|value| sum + value))
+                });
+                self.stack = stack;
+                let value = value?;
+                // A hit always counts for something, even if the sum is under zero.
+                return Ok(if value < 0.0 { 1.0 } else { value });
+            }
             Check::Pattern(check) if self.implied_is_silent(check) => 0.0,
             Check::Pattern(check) => self.pattern(place, rule, check),
             Check::Template(template) => self.template(place, rule, template),
@@ -299,6 +307,25 @@ impl<'r> Run<'r> {
             Some(Check::Meta(_)) => Err(place),
             Some(_) => self.ask(place),
             None => Ok(0.0),
+        }
+    }
+
+    /// True if a rule is sure not to hit, as far as can be told without asking it.
+    fn cannot_hit(&mut self, place: usize) -> bool {
+        if let Some(value) = self.known(place) {
+            return value == 0.0;
+        }
+        let Some(rule) = self.engine.rules.get(place) else { return true };
+        match &rule.check {
+            _ if rule.score(self.learned) == Score(0) => true,
+            Check::Pattern(check) => match check.slot.filter(|_| !check.negated) {
+                Some(slot) => {
+                    self.text(check.text).1.get(slot as usize).is_some_and(Places::is_empty)
+                }
+                None => false,
+            },
+            Check::Unavailable(_) | Check::Off(_) => true,
+            Check::Template(_) | Check::Exists(_) | Check::Meta(_) | Check::Function(_) => false,
         }
     }
 

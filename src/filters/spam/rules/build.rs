@@ -12,7 +12,7 @@ use crate::filters::{Mistake, Score, Severity, Source};
 
 use super::book::{Book, Draft, Example, Question};
 use super::expression::Program;
-use super::price;
+use super::implied;
 use super::replace::Tags;
 use super::template::{self, Template};
 
@@ -62,8 +62,8 @@ pub(in crate::filters::spam) struct Meta {
     pub(in crate::filters::spam) program: Program,
     /// For each name the rules whose values are added; none: there is no such rule.
     pub(in crate::filters::spam) links: Vec<Vec<usize>>,
-    /// These rules, each once, the cheapest first.
-    pub(in crate::filters::spam) by_price: Vec<usize>,
+    /// Rules without which it cannot hit.
+    pub(in crate::filters::spam) needs: Vec<usize>,
 }
 
 /// A pattern over a text.
@@ -151,11 +151,10 @@ pub(in crate::filters::spam) fn build(
         });
     }
     builder.link(&mut book);
-    let order = builder.break_circles(&mut book);
+    builder.break_circles(&mut book);
     builder.drop_unanswered();
     builder.sift();
-    price::find_implied(&mut builder.rules);
-    price::set(&mut builder.rules, &builder.texts, &order);
+    implied::find(&mut builder.rules);
     book.tell_repeated();
     let Builder { rules, by_name, texts, .. } = builder;
     let mut scoring: Vec<usize> = (0..rules.len())
@@ -168,8 +167,7 @@ pub(in crate::filters::spam) fn build(
     let catchers =
         (0..rules.len()).filter(|place| rules.get(*place).is_some_and(catches)).collect();
     let tables = Tables::read(&book.settings, &mut book.mistakes);
-    let briefs = rules.iter().map(price::Briefs::new).collect();
-    let engine = Engine { rules, briefs, by_name, texts, scoring, catchers, tables };
+    let engine = Engine { rules, by_name, texts, scoring, catchers, tables };
     (engine, book.mistakes)
 }
 
@@ -318,7 +316,7 @@ impl Builder {
             Question::Meta(text) => {
                 let wrong = |why| Trouble::Rule(Refusal::Wrong(why));
                 let program = Program::parse(&text).map_err(wrong)?;
-                Check::Meta(Meta { program, links: Vec::new(), by_price: Vec::new() })
+                Check::Meta(Meta { program, links: Vec::new(), needs: Vec::new() })
             }
             Question::Function(call) => {
                 Check::Function(evals::call(&call).map_err(|why| match why {
@@ -367,6 +365,11 @@ impl Builder {
                 }
                 meta.links.push(link.into_iter().collect());
             }
+            let needs = meta.program.needs.iter().filter_map(|name| meta.links.get(*name));
+            meta.needs = needs
+                .filter_map(|links| links.first().filter(|_| links.len() == 1))
+                .copied()
+                .collect();
         }
     }
 
@@ -400,8 +403,8 @@ impl Builder {
         }
     }
 
-    /// Expressions that depend on themselves have no value. Gives the others, each behind those it is made of.
-    fn break_circles(&mut self, book: &mut Book) -> Vec<usize> {
+    /// Expressions that depend on themselves have no value.
+    fn break_circles(&mut self, book: &mut Book) {
         let links: Vec<Vec<usize>> = self
             .rules
             .iter()
@@ -431,9 +434,7 @@ impl Builder {
             .filter(|(_, count)| **count == 0)
             .map(|(rule, _)| rule)
             .collect();
-        let mut order = Vec::with_capacity(links.len());
         while let Some(done) = settled.pop() {
-            order.push(done);
             for rule in waiting.get(done).into_iter().flatten() {
                 if let Some(count) = waits.get_mut(*rule) {
                     *count -= 1;
@@ -448,7 +449,6 @@ impl Builder {
             book.error(&rule.source, 0, what.clone(), "");
             rule.check = Check::Unavailable(what);
         }
-        order
     }
 
     /// Builds the prefilter of each text.

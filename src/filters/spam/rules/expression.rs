@@ -3,10 +3,6 @@
 //! They become a short program with jumps, so that `&&` and `||` ask for as few operands as they can, and so that
 //! running it needs no recursion. As in Perl, both give one of their operands back, not 0 or 1.
 
-mod bounds;
-
-pub(in crate::filters::spam) use bounds::{Bounds, Desk, is_false, is_true};
-
 /// Deeper nesting is refused.
 const DEPTH_MAX: usize = 100;
 
@@ -16,6 +12,8 @@ pub(in crate::filters::spam) struct Program {
     steps: Vec<Step>,
     /// The names it asks for, each once.
     pub(in crate::filters::spam) names: Vec<String>,
+    /// Places of the names without which the value is 0: those that `&&` joins at the top.
+    pub(in crate::filters::spam) needs: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +93,12 @@ impl Program {
         }
         parser.ternary(0)?;
         match parser.tokens.get(parser.at) {
-            None => Ok(parser.program),
+            None => {
+                let needs = needs(&tokens);
+                let place = |need: &&str| parser.program.names.iter().position(|name| name == need);
+                parser.program.needs = needs.iter().filter_map(place).collect();
+                Ok(parser.program)
+            }
             Some(token) => Err(format!("`{token}` is not expected here")),
         }
     }
@@ -312,6 +315,68 @@ impl Parser<'_> {
     }
 }
 
+/// The names that are joined by `&&` at the top, in parentheses or not.
+fn needs(tokens: &[String]) -> Vec<&str> {
+    let mut out = Vec::new();
+    let mut open = vec![tokens];
+    while let Some(tokens) = open.pop() {
+        match tokens {
+            [name]
+                if name
+                    .starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_') =>
+            {
+                out.push(name.as_str());
+                continue;
+            }
+            [first, inner @ .., last] if first == "(" && last == ")" && closed(inner) => {
+                open.push(inner);
+                continue;
+            }
+            _ => {}
+        }
+        let mut depth = 0_usize;
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for (place, token) in tokens.iter().enumerate() {
+            match token.as_str() {
+                "(" => depth += 1,
+                ")" => depth = depth.saturating_sub(1),
+                "||" | "?" if depth == 0 => {
+                    parts.clear();
+                    start = 0;
+                    break;
+                }
+                "&&" if depth == 0 => {
+                    parts.extend(tokens.get(start..place));
+                    start = place + 1;
+                }
+                _ => {}
+            }
+        }
+        if start > 0 {
+            parts.extend(tokens.get(start..));
+            open.extend(parts);
+        }
+    }
+    out
+}
+
+/// True if no parenthesis closes what was opened before.
+fn closed(tokens: &[String]) -> bool {
+    let mut depth = 0_usize;
+    for token in tokens {
+        match token.as_str() {
+            "(" => depth += 1,
+            ")" => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return false,
+            },
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
 fn tokens(text: &str) -> Result<Vec<String>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -395,7 +460,23 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_many_names_are_one_name() {
+    fn what_the_value_cannot_do_without_is_known() {
+        for (text, want) in [
+            ("A && B", "A B"),
+            ("(A && (B)) && !C", "A B"),
+            ("A || B", ""),
+            ("A && (B || C)", "A"),
+            ("A && B || C", ""),
+            ("A + B", ""),
+            ("(A) && (B)", "A B"),
+            ("A ? B && C : 1", ""),
+        ] {
+            let program = Program::parse(text).unwrap();
+            let mut needs: Vec<&str> =
+                program.needs.iter().map(|place| program.names[*place].as_str()).collect();
+            needs.sort_unstable();
+            assert_eq!(needs.join(" "), want, "{text}");
+        }
         assert_eq!(
             Program::parse("rules_matching( A_?* ) > 1").unwrap().names,
             ["rules_matching(A_?*)"]
