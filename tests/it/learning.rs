@@ -44,7 +44,9 @@ fn what_is_learned_is_said_of_the_next_mail_and_can_be_undone() {
         (&said["learned"], &said["spam"], &said["ham"]),
         (&200.into(), &200.into(), &0.into())
     );
-    let mail = mails::plain(&mails::mark("next"), "replica watches, cheap for everybody");
+    // The mark is another one in each run: what was learned must say more than it can.
+    let mail =
+        mails::plain(&mails::mark("next"), "cheap replica watches for everybody who clicks now");
     assert!(
         !hits(&tamis, &mail).iter().any(|name| name.starts_with("BAYES")),
         "too little is learned"

@@ -35,7 +35,7 @@ use bayes::autolearn::Points;
 use evals::Tables;
 use overlooked::Overlooked;
 use pattern::TextRules;
-use rules::Rule;
+use rules::{Briefs, Rule};
 
 /// The name of the hit without points that tells that a mail was read as mail readers show it.
 pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
@@ -45,6 +45,8 @@ pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
 pub struct Engine {
     /// In the order of their definition.
     rules: Vec<Rule>,
+    /// The same in brief.
+    briefs: Vec<Briefs>,
     by_name: HashMap<Arc<str>, usize>,
     /// The texts that rules look at, with the rules of each.
     texts: Vec<TextRules>,
@@ -144,7 +146,7 @@ impl Engine {
         let view = view::View::new(self, mail);
         let words = view.words();
         match Overlooked::of(&view) {
-            Some(overlooked) => overlooked.view(self, mail, &view).words(),
+            Some(overlooked) => overlooked.view(self, mail, view).words(),
             None => words,
         }
     }
@@ -171,7 +173,7 @@ impl Engine {
         if let Some(overlooked) = Overlooked::of(&view) {
             // There may be links that nobody has seen yet.
             let known: HashSet<Wanted> = wanted.iter().cloned().collect();
-            let more = evals::dns::questions(&overlooked.view(self, mail, &view), answers);
+            let more = evals::dns::questions(&overlooked.view(self, mail, view), answers);
             wanted.extend(more.into_iter().filter(|one| !known.contains(one)));
         }
         wanted.retain(|one| answers.get(&one.question).is_none());

@@ -4,13 +4,13 @@
 //! Rules are asked a second time about a mail that has any of it, over a tree of parts that shows it
 //! ([`Overlooked::view`]). An ordinary mail pays for one comparison of its texts.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::filters::Mail;
 use crate::mail::{Message, Part as Decoded, PartKind};
 
 use super::Engine;
-use super::text::parts::{Part, Parts, Place, Shown, bare, without_cr};
+use super::text::parts::{Part, Parts, Place, Shown, bare, sight, spaced, without_cr};
 use super::view::View;
 
 /// What is named one by one.
@@ -72,7 +72,7 @@ impl<'m> Overlooked<'m> {
                 leaves.push((leaf, why, true));
             }
         }
-        let mut seen = Seen { parts, texts: HashMap::new(), left: SEARCHED_MAX };
+        let mut seen = Seen { parts, shown: None, left: SEARCHED_MAX };
         for (leaf, _, overlooked) in &mut leaves {
             *overlooked = !seen.holds(leaf);
         }
@@ -82,14 +82,14 @@ impl<'m> Overlooked<'m> {
         any.then_some(Self { leaves, pages })
     }
 
-    /// The mail as mail readers show it.
+    /// The mail as mail readers show it; `first` is what was compared.
     pub(super) fn view<'v>(
         &self,
         engine: &'v Engine,
         mail: &'v Mail<'v>,
-        first: &View<'_>,
+        first: View<'_>,
     ) -> View<'v> {
-        let mut parts = Parts::read(first.header().clone(), first.octets_of_body());
+        let mut parts = first.into_parts();
         let shown = self.leaves.iter().map(|(leaf, _, overlooked)| Shown {
             place: leaf.place.as_deref(),
             is_page: leaf.is_page,
@@ -144,11 +144,16 @@ impl Leaf<'_> {
             return Err(if part.has_known_encoding() { Why::Content } else { Why::Encoding });
         }
         let data = &self.part.data;
-        // In all charsets these octets are the letters of ASCII.
-        let plain = !self.part.wide && data.is_ascii() && memchr::memchr2(0, 0x1b, data).is_none();
+        // Whatever is declared, readers take this for UTF-16, or leave the NULs out.
+        let wide = self.part.wide
+            || memchr::memchr(0, data).is_some()
+            || data.starts_with(b"\xff\xfe")
+            || data.starts_with(b"\xfe\xff");
+        // In all charsets but those of shifts these octets are the letters of ASCII.
+        let plain = !wide && data.is_ascii() && memchr::memchr3(0x1b, b'~', b'+', data).is_none();
         let (one, other) = (self.part.charset.as_deref(), part.charset.as_deref());
         let label = |label: Option<&str>| label.unwrap_or("us-ascii").trim().to_ascii_lowercase();
-        let declared = !self.part.wide && label(one) == label(other);
+        let declared = !wide && label(one) == label(other);
         if plain || declared {
             return Ok(());
         }
@@ -187,35 +192,35 @@ fn common(one: &[u8], other: &[u8]) -> usize {
     whole + rest.take_while(|(one, other)| one == other).count()
 }
 
-/// The texts that the rules saw, without white space, for the search of what stands in another place.
+/// What the rules saw, for the search of what stands in another place: only what is shown of it counts, or a page in a
+/// comment would be a place to hide the same page from the rules.
 struct Seen<'p> {
     parts: &'p Parts,
-    /// Of pages, and of plain texts.
-    texts: HashMap<bool, String>,
+    /// The texts that are shown, and the links.
+    shown: Option<(String, HashSet<&'p str>)>,
     /// Octets that may still be gone through.
     left: usize,
 }
 
 impl Seen<'_> {
-    /// True if the rules saw this text somewhere.
+    /// True if the rules saw this text and its links somewhere.
     fn holds(&mut self, leaf: &Leaf<'_>) -> bool {
-        let shown = bare(&leaf.text());
-        if shown.is_empty() {
-            return true;
-        }
+        let sight = sight(&leaf.text(), leaf.is_page);
         let parts = self.parts;
-        let text = self.texts.entry(leaf.is_page).or_insert_with(|| {
-            let mut all = String::new();
-            let of_kind = |part: &&Part| (part.effective_kind() == "text/html") == leaf.is_page;
-            for text in parts.leaves().filter(of_kind).filter_map(Part::source) {
-                all.push_str(&bare(&text.text));
+        let (text, links) = self.shown.get_or_insert_with(|| {
+            let (mut all, mut links) = (String::new(), HashSet::new());
+            for rendered in parts.leaves().filter_map(Part::rendered) {
+                all.push_str(&spaced(&rendered.visible().text));
                 all.push('\n');
+                let html = rendered.html.iter().flat_map(|html| &html.uris);
+                links.extend(html.map(|link| link.value.as_str()));
             }
-            all
+            (all, links)
         });
         let Some(left) = self.left.checked_sub(text.len()) else { return false };
         self.left = left;
-        memchr::memmem::find(text.as_bytes(), shown.as_bytes()).is_some()
+        sight.links.iter().all(|link| links.contains(link.as_str()))
+            && memchr::memmem::find(text.as_bytes(), sight.text.as_bytes()).is_some()
     }
 }
 
@@ -233,9 +238,10 @@ fn shown(message: &Message) -> Vec<Leaf<'_>> {
             Some((_, None)) => None,
             Some((parent, Some(place))) => below(part, parent, place.as_deref()),
         };
-        let place = place.filter(|_| {
-            part.kind != PartKind::Member && part.disposition.as_deref() != Some("attachment")
-        });
+        // Readers ask for a disposition only where there is something to show below another part.
+        let may_be_attached = part.parent.is_some() && part.kind != PartKind::Multipart;
+        let is_attached = may_be_attached && part.disposition.as_deref() == Some("attachment");
+        let place = place.filter(|_| part.kind != PartKind::Member && !is_attached);
         if let Some(place) = &place
             && part.kind == PartKind::Leaf
             && let Some(is_page) = is_page(part)

@@ -11,7 +11,7 @@ use super::hunt::Hunt;
 use super::left_out;
 use super::overlooked::Overlooked;
 use super::pattern::{Candidates, Machine, Pattern, Places};
-use super::rules::{Check, PatternCheck, Rule, Template};
+use super::rules::{Brief, Check, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
 use super::view::View;
 use super::{Engine, Outcome, READ_AS_SHOWN};
@@ -34,10 +34,9 @@ pub(super) fn inspect(engine: &Engine, mail: &Mail<'_>, deadline: Option<Instant
     let mut run = Run::new(View::new(engine, mail));
     let first = run.inspect(deadline);
     let Some(overlooked) = Overlooked::of(&run.view) else { return first };
-    let (shown, left) = (overlooked.view(engine, mail, &run.view), run.steps);
-    // A large mail is not held twice while the rules run.
-    drop(run);
-    let mut again = Run::new(shown);
+    let left = run.steps;
+    // What was made of the parts is used again; all else of the first reading goes, so that a large mail is not held twice.
+    let mut again = Run::new(overlooked.view(engine, mail, run.view));
     again.steps = left;
     worse(first, again.inspect(deadline), &overlooked)
 }
@@ -252,20 +251,27 @@ impl<'r> Run<'r> {
 
     /// The value of a rule, or the expression that must be settled before.
     fn ask(&mut self, place: usize) -> Result<f64, usize> {
-        let engine = self.engine;
-        let Some(rule) = engine.rules.get(place) else { return Ok(0.0) };
         if let Some(value) = self.known(place) {
             return Ok(value);
         }
+        if self.cannot_hit(place) {
+            if let Some(slot) = self.values.get_mut(place) {
+                *slot = Some(0.0);
+            }
+            return Ok(0.0);
+        }
+        let engine = self.engine;
+        let Some(rule) = engine.rules.get(place) else { return Ok(0.0) };
         let value = match &rule.check {
-            // A rule of no points is not asked; nor does it count in expressions.
-            _ if rule.score(self.learned) == Score(0) => 0.0,
             Check::Meta(meta) => {
                 if meta.needs.iter().any(|need| self.cannot_hit(*need)) {
                     return Ok(0.0);
                 }
                 let mut stack = std::mem::take(&mut self.stack);
                 let value = meta.program.run_on(&mut stack, |name| {
+                    if let Some(Some(place)) = meta.one.get(name) {
+                        return self.operand(*place as usize);
+                    }
                     let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
                     links
                         .iter()
@@ -303,10 +309,10 @@ impl<'r> Run<'r> {
         if let Some(value) = self.known(place) {
             return Ok(value);
         }
-        match self.engine.rules.get(place).map(|rule| &rule.check) {
-            Some(Check::Meta(_)) => Err(place),
-            Some(_) => self.ask(place),
-            None => Ok(0.0),
+        match self.engine.briefs.get(place).map(|brief| brief.of(self.learned)) {
+            Some(Brief::Meta) => Err(place),
+            Some(Brief::Never) | None => Ok(0.0),
+            Some(Brief::Sifted { .. } | Brief::Other) => self.ask(place),
         }
     }
 
@@ -315,17 +321,12 @@ impl<'r> Run<'r> {
         if let Some(value) = self.known(place) {
             return value == 0.0;
         }
-        let Some(rule) = self.engine.rules.get(place) else { return true };
-        match &rule.check {
-            _ if rule.score(self.learned) == Score(0) => true,
-            Check::Pattern(check) => match check.slot.filter(|_| !check.negated) {
-                Some(slot) => {
-                    self.text(check.text).1.get(slot as usize).is_some_and(Places::is_empty)
-                }
-                None => false,
-            },
-            Check::Unavailable(_) | Check::Off(_) => true,
-            Check::Template(_) | Check::Exists(_) | Check::Meta(_) | Check::Function(_) => false,
+        match self.engine.briefs.get(place).map(|brief| brief.of(self.learned)) {
+            Some(Brief::Never) | None => true,
+            Some(Brief::Sifted { text, slot }) => {
+                self.text(text as usize).1.get(slot as usize).is_some_and(Places::is_empty)
+            }
+            Some(Brief::Meta | Brief::Other) => false,
         }
     }
 

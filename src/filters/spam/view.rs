@@ -12,7 +12,7 @@ use super::evals::Images;
 use super::evals::LureFacts;
 use super::evals::mime::MimeFacts;
 use super::relays::Relays;
-use super::text::header::Header;
+use super::text::header::{Header, HeaderField};
 use super::text::html::Html;
 use super::text::parts::{Parts, as_it_came, lines_ended_by_lf};
 use super::text::{Cut, LINKS_ROOM, Links, PageLinks, Segments, Shown, paragraphs, raw_body};
@@ -73,7 +73,23 @@ impl<'v> View<'v> {
 
     /// The same mail with parts that were read in another manner.
     pub(super) fn of_parts(engine: &'v Engine, mail: &'v Mail<'v>, parts: Parts) -> Self {
-        Self { parts: parts.into(), ..Self::new(engine, mail) }
+        let view = Self::new(engine, mail);
+        // What readers took the type of the whole to say counts for rules over the header too; as it was written it stays.
+        let (mut header, body) = view.header_and_body().clone();
+        let is_type = |field: &&HeaderField| field.name.eq_ignore_ascii_case(b"content-type");
+        let root = parts.root().and_then(|root| root.header.fields.iter().rev().find(is_type));
+        let own = header.fields.iter_mut().rev();
+        let own = own.into_iter().find(|field| field.name.eq_ignore_ascii_case(b"content-type"));
+        if let (Some(own), Some(root)) = (own, root) {
+            own.decoded.clone_from(&root.decoded);
+        }
+        Self { parts: parts.into(), header: (header, body).into(), ..view }
+    }
+
+    /// Only the tree of parts, with what was made of them so far.
+    pub(super) fn into_parts(self) -> Parts {
+        self.parts();
+        self.parts.into_inner().unwrap_or_default()
     }
 
     /// The way of the mail from host to host.

@@ -143,6 +143,76 @@ fn what_is_wrapped_oddly_is_spam_by_the_shipped_rules() {
 }
 
 #[test]
+fn a_decoy_that_nobody_sees_is_not_the_text() {
+    let engine = engine();
+    let page = PAGE.trim_end();
+    let without_blanks: String = page.split_whitespace().collect();
+    for decoy in [
+        format!("Content-Type: text/html\n\n<!-- {page} -->"),
+        format!("Content-Type: text/html\n\n<style>{page}</style>hello"),
+        format!("Content-Type: text/html\nContent-Disposition: attachment\n\n<!-- {page} -->"),
+        format!("Content-Type: text/plain\n\n{without_blanks}"),
+    ] {
+        let mail = message(&format!(
+            "Subject: urgent\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\
+             --b\nContent-Type: (c) text/html\n\n{page}\n--b\n{decoy}\n--b--\n"
+        ));
+        let outcome = inspect(&engine, &mail);
+        let (names, note) = hits(&outcome);
+        assert!(names.contains(&"B_PAY") && names.contains(&"U_EVIL"), "{decoy}: {names:?}");
+        assert!(note.is_some(), "{decoy}");
+    }
+}
+
+#[test]
+fn nuls_in_words_and_texts_of_two_octets_a_letter_are_read_as_readers_do() {
+    let engine = engine();
+    let wide: Vec<u8> = PAGE.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = [b"\xff\xfe".as_slice(), &wide].concat();
+    let nuls = PAGE.replace("wire the", "wi\0re t\0he");
+    for (what, charset, octets) in [
+        ("NULs", "us-ascii", nuls.as_bytes()),
+        ("UTF-16", "utf-8", &wide),
+        ("UTF-16 with a mark", "utf-8", &marked),
+        ("UTF-16 with a mark", "iso-8859-1", &marked),
+    ] {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(octets);
+        let mail = message(&format!(
+            "Subject: urgent\nMIME-Version: 1.0\nContent-Type: text/html; charset={charset}\n\
+             Content-Transfer-Encoding: base64\n\n{text}\n"
+        ));
+        let outcome = inspect(&engine, &mail);
+        let (names, _) = hits(&outcome);
+        assert!(names.contains(&"B_PAY") && names.contains(&"U_EVIL"), "{what}: {names:?}");
+    }
+}
+
+#[test]
+fn a_disposition_counts_only_where_readers_ask_for_it() {
+    let engine = engine();
+    for header in [
+        "Content-Type: (c) text/html\nContent-Disposition: attachment\n\n",
+        "Content-Type: multipart/mixed; boundary=b\nContent-Disposition: attachment\n\n--b\nContent-Type: (c) text/html\n\n",
+    ] {
+        let mail = message(&format!("Subject: urgent\nMIME-Version: 1.0\n{header}{PAGE}"));
+        let outcome = inspect(&engine, &mail);
+        let (names, _) = hits(&outcome);
+        assert!(names.contains(&"B_PAY"), "{header}: {names:?}");
+    }
+}
+
+#[test]
+fn rules_over_the_header_see_the_type_that_readers_see() {
+    let rules = b"header T Content-Type =~ m{^text/html}\nheader R Content-Type:raw =~ /^ ?\\(c\\)/\nbody B /wire the money/\n";
+    let (engine, mistakes) = Engine::load(&[RuleFile::built_in("a.cf", rules)], &BTreeMap::new());
+    assert_eq!(mistakes, []);
+    let mail = message(&format!("Subject: urgent\nContent-Type: (c) text/html\n\n{PAGE}"));
+    let outcome = inspect(&engine, &mail);
+    assert_eq!(hits(&outcome).0, ["T", "R", "B"]);
+}
+
+#[test]
 fn a_text_in_utf_16_is_read_under_any_charset() {
     let engine = engine();
     for (label, mark) in [("(c)utf-16le", ""), ("utf-16", "\u{feff}"), ("UTF-16LE;x=y", "")] {
@@ -249,7 +319,7 @@ fn parts_of_a_multipart_that_was_not_taken_apart_are_all_there() {
         Engine::load(&[RuleFile::built_in("a.cf", rules.as_bytes())], &BTreeMap::new());
     let outcome = inspect(&engine, &message(mail));
     let (names, note) = hits(&outcome);
-    let want = "multipart not taken apart: part 2, part 3";
+    let want = "multipart not taken apart: part 2";
     assert_eq!((names, note), (vec!["B_ONE", "B_TWO", "B_THREE", "M_HTML"], Some(want)));
 }
 
@@ -261,9 +331,8 @@ fn words_of_what_is_overlooked_are_learned() {
         let message = message(text);
         engine.words(&Mail::alone(&envelope, &message)).len()
     };
-    // What is declared is a word too.
     let page = "Content-Type: text/html\n\n<p>Some words that nobody has seen before stand in this page.\n";
-    assert_eq!(words(&page.replace("text/html", "(c) text/html")), words(page) + 1);
+    assert_eq!(words(&page.replace("text/html", "(c) text/html")), words(page));
 }
 
 #[test]

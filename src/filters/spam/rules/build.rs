@@ -11,6 +11,7 @@ use crate::filters::spam::{Engine, Options};
 use crate::filters::{Mistake, Score, Severity, Source};
 
 use super::book::{Book, Draft, Example, Question};
+use super::brief::Briefs;
 use super::expression::Program;
 use super::implied;
 use super::replace::Tags;
@@ -62,6 +63,8 @@ pub(in crate::filters::spam) struct Meta {
     pub(in crate::filters::spam) program: Program,
     /// For each name the rules whose values are added; none: there is no such rule.
     pub(in crate::filters::spam) links: Vec<Vec<usize>>,
+    /// For each name its rule, if it is one alone.
+    pub(in crate::filters::spam) one: Vec<Option<u32>>,
     /// Rules without which it cannot hit.
     pub(in crate::filters::spam) needs: Vec<usize>,
 }
@@ -167,7 +170,8 @@ pub(in crate::filters::spam) fn build(
     let catchers =
         (0..rules.len()).filter(|place| rules.get(*place).is_some_and(catches)).collect();
     let tables = Tables::read(&book.settings, &mut book.mistakes);
-    let engine = Engine { rules, by_name, texts, scoring, catchers, tables };
+    let briefs = rules.iter().map(Briefs::new).collect();
+    let engine = Engine { rules, briefs, by_name, texts, scoring, catchers, tables };
     (engine, book.mistakes)
 }
 
@@ -316,7 +320,7 @@ impl Builder {
             Question::Meta(text) => {
                 let wrong = |why| Trouble::Rule(Refusal::Wrong(why));
                 let program = Program::parse(&text).map_err(wrong)?;
-                Check::Meta(Meta { program, links: Vec::new(), needs: Vec::new() })
+                Check::Meta(Meta { program, links: Vec::new(), one: Vec::new(), needs: Vec::new() })
             }
             Question::Function(call) => {
                 Check::Function(evals::call(&call).map_err(|why| match why {
@@ -365,6 +369,11 @@ impl Builder {
                 }
                 meta.links.push(link.into_iter().collect());
             }
+            let one = |links: &Vec<usize>| match links.as_slice() {
+                [place] => u32::try_from(*place).ok(),
+                _ => None,
+            };
+            meta.one = meta.links.iter().map(one).collect();
             let needs = meta.program.needs.iter().filter_map(|name| meta.links.get(*name));
             meta.needs = needs
                 .filter_map(|links| links.first().filter(|_| links.len() == 1))

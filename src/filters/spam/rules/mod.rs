@@ -2,6 +2,7 @@
 
 mod abilities;
 mod book;
+mod brief;
 mod build;
 mod directive;
 mod elsewhere;
@@ -14,6 +15,7 @@ mod settings;
 mod shipped;
 mod template;
 
+pub(in crate::filters::spam) use brief::{Brief, Briefs};
 pub(in crate::filters::spam) use build::{Check, PatternCheck, Rule, build};
 pub(in crate::filters::spam) use examples::run as run_examples;
 pub use reader::includes;

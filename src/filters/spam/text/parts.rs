@@ -13,7 +13,7 @@ use super::perl::{self, Text};
 use super::rendered::Rendered;
 use super::{charset, transfer};
 
-pub(in crate::filters::spam) use graft::{Place, Shown, bare};
+pub(in crate::filters::spam) use graft::{Place, Shown, bare, sight, spaced};
 
 /// Nesting of parts that is followed.
 const DEPTH_MAX: u32 = 20;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::header::{Header, HeaderField};
 use super::super::html;
+use super::super::rendered::Rendered;
 use super::{ContentType, Part, Parts, head_and_tail, lines_ended_by_lf};
 use crate::filters::spam::text::perl::Text;
 
@@ -109,6 +110,37 @@ pub(in crate::filters::spam) fn bare(text: &str) -> String {
     text.chars().filter(marks).collect()
 }
 
+/// A text with each run of white space as one blank, and without the letters that [`bare`] leaves out.
+pub(in crate::filters::spam) fn spaced(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\u{feff}' | '\u{fffd}' => {}
+            _ if !letter.is_whitespace() => out.push(letter),
+            _ if out.ends_with(' ') => {}
+            _ => out.push(' '),
+        }
+    }
+    out.trim().to_owned()
+}
+
+/// What is shown of a text.
+pub(in crate::filters::spam) struct Sight {
+    /// As [`spaced`] gives it.
+    pub(in crate::filters::spam) text: String,
+    pub(in crate::filters::spam) links: Vec<String>,
+}
+
+/// What a mail reader shows of a text, or of a page.
+pub(in crate::filters::spam) fn sight(text: &str, is_page: bool) -> Sight {
+    if !is_page {
+        return Sight { text: spaced(text), links: Vec::new() };
+    }
+    let page = html::render_as_browsers(&Text::wide(text.to_owned()));
+    let links = page.facts.uris.into_iter().map(|link| link.value).collect();
+    Sight { text: spaced(&page.visible.text), links }
+}
+
 impl Parts {
     /// The parts by their places.
     pub(in crate::filters::spam) fn places(&self) -> HashMap<Place, usize> {
@@ -172,6 +204,11 @@ impl Parts {
         }
         for part in &mut self.nodes {
             part.for_browsers = true;
+            // What else was rendered before stays as it is.
+            let odd = |rendered: &Option<Rendered>| rendered.as_ref().is_some_and(|page| page.odd);
+            if part.rendered.get().is_some_and(odd) {
+                part.rendered = OnceCell::new();
+            }
         }
         self.order = self.walk();
     }
@@ -181,6 +218,8 @@ impl Parts {
         if let Some(part) = self.nodes.get_mut(index) {
             part.leaf = false;
             part.raw = Vec::new();
+            part.decoded = OnceCell::new();
+            part.rendered = OnceCell::new();
             if !part.kind.starts_with("message/") {
                 "multipart/mixed".clone_into(&mut part.kind);
             }
