@@ -11,7 +11,9 @@ use crate::support::tamis::{Setup, Tamis};
 fn mbox(tamis: &Tamis, name: &str, count: usize, text: &str) -> String {
     let mut all = String::new();
     for number in 0..count {
-        let mail = mails::plain(&mails::mark(name), &format!("{text} number {number}"));
+        // Marks by chance would be words that one run knows from spam and another one from ham.
+        let mail =
+            mails::plain(&format!("{name}-{number:016x}"), &format!("{text} number {number}"));
         let mail = String::from_utf8(mail).unwrap().replace("\r\n", "\n");
         writeln!(all, "From somebody Mon Nov 16 10:00:00 2026\n{mail}\n").unwrap();
     }
@@ -44,19 +46,14 @@ fn what_is_learned_is_said_of_the_next_mail_and_can_be_undone() {
         (&said["learned"], &said["spam"], &said["ham"]),
         (&200.into(), &200.into(), &0.into())
     );
-    // The mark is another one in each run: what was learned must say more than it can.
-    let mail =
-        mails::plain(&mails::mark("next"), "cheap replica watches for everybody who clicks now");
+    let mail = mails::plain("next-mail", "cheap replica watches for everybody who clicks now");
     assert!(
         !hits(&tamis, &mail).iter().any(|name| name.starts_with("BAYES")),
         "too little is learned"
     );
     assert_eq!(learn(&tamis, "ham", &ham)["ham"], 200);
     assert!(hits(&tamis, &mail).iter().any(|name| name == "BAYES_99"), "{:?}", hits(&tamis, &mail));
-    let good = mails::plain(
-        &mails::mark("good"),
-        "minutes of the meeting about the budget of the workshop",
-    );
+    let good = mails::plain("good-mail", "minutes of the meeting about the budget of the workshop");
     assert!(hits(&tamis, &good).iter().any(|name| name == "BAYES_00"), "{:?}", hits(&tamis, &good));
     // Once more is no more; as the other is the other.
     assert_eq!(learn(&tamis, "spam", &spam)["known"], 200);

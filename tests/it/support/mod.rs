@@ -30,11 +30,12 @@ pub fn random() -> u64 {
 /// A TCP port of the loopback on which nothing listens.
 ///
 /// It is chosen below the range from which the kernel takes the ports of outgoing connections, so that no connection of
-/// another test takes it between our look and the use.
+/// another test takes it between our look and the use. Tests that run side by side, each in a process of its own, choose
+/// from ranges of their own.
 pub fn free_port() -> u16 {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
-        let port = 15_000 + (random() % 17_000) as u16;
+        let port = 15_000 + (std::process::id() % 170) as u16 * 100 + (random() % 100) as u16;
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() && taken.insert(port) {
             return port;
