@@ -134,7 +134,8 @@ impl Engine {
 
     /// Asks the rules about a mail, over its texts as SpamAssassin reads them. If that reading overlooks what mail readers
     /// show, they are asked again over what these show, and the reading with more points counts as a whole: then the
-    /// first hit is [`READ_AS_SHOWN`], which has no points and says what was overlooked. When `deadline` has come, what was not asked is told in [`Outcome::not_run`].
+    /// first hit is [`READ_AS_SHOWN`], which has no points and says what was overlooked. When `deadline` has come, what was
+    /// not asked is told in [`Outcome::not_run`].
     #[must_use]
     pub fn inspect(&self, mail: &Mail<'_>, deadline: Option<Instant>) -> Outcome {
         run::inspect(self, mail, deadline)

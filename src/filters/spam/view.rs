@@ -12,7 +12,7 @@ use super::evals::Images;
 use super::evals::LureFacts;
 use super::evals::mime::MimeFacts;
 use super::relays::Relays;
-use super::text::header::{Header, HeaderField};
+use super::text::header::Header;
 use super::text::html::Html;
 use super::text::parts::{Parts, as_it_came, lines_ended_by_lf};
 use super::text::{Cut, LINKS_ROOM, Links, PageLinks, Segments, Shown, paragraphs, raw_body};
@@ -76,12 +76,9 @@ impl<'v> View<'v> {
         let view = Self::new(engine, mail);
         // What readers took the type of the whole to say counts for rules over the header too; as it was written it stays.
         let (mut header, body) = view.header_and_body().clone();
-        let is_type = |field: &&HeaderField| field.name.eq_ignore_ascii_case(b"content-type");
-        let root = parts.root().and_then(|root| root.header.fields.iter().rev().find(is_type));
-        let own = header.fields.iter_mut().rev();
-        let own = own.into_iter().find(|field| field.name.eq_ignore_ascii_case(b"content-type"));
-        if let (Some(own), Some(root)) = (own, root) {
-            own.decoded.clone_from(&root.decoded);
+        let root = parts.root().and_then(|root| root.header.last(b"content-type"));
+        if let (Some(own), Some(root)) = (header.last_field(b"content-type"), root) {
+            own.decoded = root.to_vec();
         }
         Self { parts: parts.into(), header: (header, body).into(), ..view }
     }

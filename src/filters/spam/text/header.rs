@@ -144,6 +144,11 @@ impl Header {
         Some(&field.decoded)
     }
 
+    /// The last field of that name.
+    pub(in crate::filters::spam) fn last_field(&mut self, name: &[u8]) -> Option<&mut HeaderField> {
+        self.fields.iter_mut().rev().find(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
     /// All fields with their names, decoded or with folds made to blanks, up to the limit of [`ALL_MAX`] octets.
     pub(in crate::filters::spam) fn lines(&self, raw: bool) -> Vec<u8> {
         // What is over the limit is counted name by name, in the order of their first appearance.

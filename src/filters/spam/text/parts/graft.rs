@@ -64,8 +64,7 @@ impl Shown<'_> {
             value.push_str("; charset=");
             value.push_str(charset);
         }
-        let is_type = |field: &&mut HeaderField| field.name.eq_ignore_ascii_case(b"content-type");
-        match header.fields.iter_mut().rev().find(is_type) {
+        match header.last_field(b"content-type") {
             Some(field) => field.decoded = value.into_bytes(),
             None => header.fields.push(HeaderField {
                 name: b"Content-Type".to_vec(),
@@ -131,12 +130,14 @@ pub(in crate::filters::spam) struct Sight {
     pub(in crate::filters::spam) links: Vec<String>,
 }
 
-/// What a mail reader shows of a text, or of a page.
+/// What a mail reader shows of a text, or of a page: of its head and its tail, as of all that is rendered.
 pub(in crate::filters::spam) fn sight(text: &str, is_page: bool) -> Sight {
+    let octets = head_and_tail(text.as_bytes());
+    let text = String::from_utf8_lossy(&octets);
     if !is_page {
-        return Sight { text: spaced(text), links: Vec::new() };
+        return Sight { text: spaced(&text), links: Vec::new() };
     }
-    let page = html::render_as_browsers(&Text::wide(text.to_owned()));
+    let page = html::render_as_browsers(&Text::wide(text.into_owned()));
     let links = page.facts.uris.into_iter().map(|link| link.value).collect();
     Sight { text: spaced(&page.visible.text), links }
 }
@@ -236,5 +237,21 @@ fn home(places: &HashMap<Place, usize>, place: Option<&[u32]>) -> usize {
         }
         let Some((_, above)) = place.split_last() else { return 0 };
         place = above;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_large_text_head_and_tail_are_compared() {
+        let text = "<p>word <a href=\"http://a.example/\">x</a></p>\n".repeat(100_000);
+        for is_page in [false, true] {
+            let sight = sight(&text, is_page);
+            assert!(sight.text.len() < 1_200_000, "{}", sight.text.len());
+            assert!(sight.links.len() < 30_000, "{}", sight.links.len());
+        }
+        assert_eq!(sight("<p>a  <b>b</b>\n\u{feff}c</p>", true).text, "a b c");
     }
 }
