@@ -13,6 +13,9 @@ const LINK_BYTES_MAX: usize = 4_096;
 /// Octets of a host with user and port; no longer one can be reached (RFC 1035 section 2.3.4).
 const HOST_BYTES_MAX: usize = 512;
 
+/// Octets of a scheme: no known one is half as long.
+const SCHEME_BYTES_MAX: usize = 64;
+
 /// Octets that the folder of a page's base may add to its links, all together.
 const FOLDERS_BYTES_MAX: usize = 1 << 20;
 
@@ -86,7 +89,7 @@ impl Base {
         let (scheme, rest) = address.split_once("://")?;
         let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (host, path) = rest.split_at(host_end);
-        if host.len() > HOST_BYTES_MAX {
+        if host.len() > HOST_BYTES_MAX || scheme.len() > SCHEME_BYTES_MAX {
             return None;
         }
         let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -159,7 +162,9 @@ mod tests {
             let mut base = Base::read(base).unwrap();
             assert_eq!(base.resolve(link.to_owned()), want, "{base:?} {link}");
         }
-        for nothing in ["nonsense", "/c/d", "", &format!("http://{}/x", "a".repeat(600))] {
+        let (host, scheme) = ("a".repeat(600), "a".repeat(65));
+        let long = [format!("http://{host}/x"), format!("{scheme}://a.b/x")];
+        for nothing in ["nonsense", "/c/d", "", &long[0], &long[1]] {
             assert!(Base::read(nothing).is_none(), "{nothing}");
         }
     }
