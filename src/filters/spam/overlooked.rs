@@ -4,7 +4,7 @@
 //! Rules are asked a second time about a mail that has any of it, over a tree of parts that shows it
 //! ([`Overlooked::view`]). An ordinary mail pays for one comparison of its texts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::filters::Mail;
 use crate::mail::{Message, Part as Decoded, PartKind};
@@ -73,8 +73,11 @@ impl<'m> Overlooked<'m> {
             }
         }
         let mut seen = Seen { parts, shown: None, left: SEARCHED_MAX };
+        // One content many times is looked for once.
+        let mut known: HashMap<_, bool> = HashMap::new();
         for (leaf, _, overlooked) in &mut leaves {
-            *overlooked = !seen.holds(leaf);
+            let key = (&leaf.part.data, leaf.part.charset.as_deref(), leaf.is_page);
+            *overlooked = *known.entry(key).or_insert_with(|| !seen.holds(leaf));
         }
         let odd = parts.leaves().filter(|part| part.is_another_page_in_browsers());
         let pages: Vec<String> = odd.take(PAGES_MAX).map(|part| parts.path_of(part)).collect();

@@ -379,6 +379,25 @@ fn the_time_that_is_over_is_told_of_the_second_reading_too() {
 }
 
 #[test]
+fn one_content_in_more_parts_than_rules_look_at_is_seen() {
+    let engine = engine();
+    let part = format!("--b\nContent-Type: text/html\n\n{}\n", "<p>a word</p>".repeat(100));
+    let text = part.repeat(1_200);
+    let message = message(&format!("Content-Type: multipart/mixed; boundary=b\n\n{text}--b--\n"));
+    let envelope = Envelope::default();
+    let mail = Mail::alone(&envelope, &message);
+    let view = super::View::new(&engine, &mail);
+    view.body();
+    assert!(super::Overlooked::of(&view).is_none());
+    // Another one behind them is not.
+    let other = format!("--b\nContent-Type: text/html\n\n{PAGE}");
+    let message = self::message(&format!(
+        "Content-Type: multipart/mixed; boundary=b\n\n{text}{other}--b--\n"
+    ));
+    assert!(hits(&inspect(&engine, &message)).0.contains(&"B_PAY"));
+}
+
+#[test]
 fn thousands_of_overlooked_parts_end() {
     let engine = engine();
     let part = "--b\nContent-Type: (c) text/html\n\n<p>wire the <!-- -->money<style></style x>\n";
