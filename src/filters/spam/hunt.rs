@@ -74,11 +74,9 @@ impl Hunt<'_> {
         machine: &mut Machine,
     ) -> Option<Range<usize>> {
         match starts {
-            Some(starts) => {
-                let places = starts.places.iter().filter_map(|place| {
-                    (*place as usize).checked_sub(starts.base).filter(|place| *place >= from)
-                });
-                self.pattern.find_among(piece, places, machine)
+            Some(Starts { places, base, before }) => {
+                let places = places.iter().filter_map(|place| (*place as usize).checked_sub(base));
+                self.pattern.find_among(piece, from, places, before, machine)
             }
             None => self.pattern.find(piece, from, machine),
         }
@@ -100,8 +98,9 @@ impl Hunt<'_> {
             return;
         };
         let buffer = self.text.buffer().as_ptr().addr();
-        let offset = self.pattern.offset();
-        let back = offset.unwrap_or(0);
+        let before = self.pattern.before_place();
+        // Where the start is known to the octet, the piece is that of the start.
+        let back = before.filter(|(min, max)| min == max).map_or(0, |(min, _)| min);
         let mut index = 0;
         while let Some(first) = places.first() {
             index = self.text.at((*first as usize).saturating_sub(back), index);
@@ -114,7 +113,7 @@ impl Hunt<'_> {
             if index < self.skip {
                 continue;
             }
-            let starts = offset.map(|_| Starts { places: own, base: start + back });
+            let starts = before.map(|before| Starts { places: own, base: start, before });
             if machine.left == 0 || matches!(each(index, piece, starts, machine), Go::Stop) {
                 return;
             }
@@ -122,9 +121,11 @@ impl Hunt<'_> {
     }
 }
 
-/// Places of the text at which a match may begin, as they were found: `base` more than in the piece.
+/// Places of the text with which a match may go, as they were found: `base` more than in the piece.
 #[derive(Clone, Copy)]
 struct Starts<'s> {
     places: &'s [u32],
     base: usize,
+    /// Octets between the start of a match and its place, least and most.
+    before: (usize, usize),
 }

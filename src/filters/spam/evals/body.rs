@@ -44,16 +44,15 @@ impl Difference {
             return all;
         }
         for part in parts.all().filter(|part| is_kind(&part.kind, "multipart/alternative")) {
-            let (html, text) = words_below(parts, part);
-            if html.is_empty() {
+            let words = words_below(parts, part);
+            let html = words.values().filter(|counts| counts.html > 0).count();
+            if html == 0 {
                 continue;
             }
-            all.html = number(html.len());
-            all.text = number(text.len());
-            let lacks =
-                |(word, count): &(&&str, &u32)| text.get(**word).is_none_or(|there| there < *count);
-            let left = number(html.iter().filter(lacks).count());
-            all.percent = all.percent.max(left / all.html * 100.0);
+            all.html = number(html);
+            all.text = number(words.values().filter(|counts| counts.text > 0).count());
+            let left = words.values().filter(|counts| counts.text < counts.html).count();
+            all.percent = all.percent.max(number(left) / all.html * 100.0);
         }
         all
     }
@@ -77,11 +76,20 @@ fn is_kind(kind: &str, wanted: &str) -> bool {
         .is_some_and(|next| !next.is_some_and(|next| next.is_ascii_alphanumeric() || next == b'_'))
 }
 
-type Words<'p> = HashMap<&'p str, u32>;
+/// How often a word stands in the HTML and in the plain text.
+#[derive(Default)]
+struct Counts {
+    html: u32,
+    text: u32,
+}
 
-/// Words of the HTML and of the plain text below a part, with how often each stands there.
-fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> (Words<'p>, Words<'p>) {
-    let (mut html, mut text) = (Words::new(), Words::new());
+/// The words of strangers: where they fall in the table is drawn anew each time.
+type Words<'p> = HashMap<&'p str, Counts, foldhash::fast::RandomState>;
+
+/// Words of the HTML and of the plain text below a part.
+fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> Words<'p> {
+    let mut words = Words::default();
+    let mut any_html = false;
     let mut waiting: Vec<&Part> = vec![part];
     while let Some(part) = waiting.pop() {
         let mut below: Vec<&Part> = parts.children(part).collect();
@@ -91,7 +99,6 @@ fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> (Words<'p>, Words<'p>) {
             continue;
         };
         let page = part.effective_kind() == "text/html";
-        let words = if page { &mut html } else { &mut text };
         let shown = &rendered.text;
         let letter = |letter: char| {
             letter == '_'
@@ -103,7 +110,13 @@ fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> (Words<'p>, Words<'p>) {
         };
         let mut count = |word: &'p str| {
             if word.contains(letter) {
-                *words.entry(word).or_default() += 1;
+                let counts = words.entry(word).or_default();
+                if page {
+                    counts.html += 1;
+                    any_html = true;
+                } else {
+                    counts.text += 1;
+                }
             }
         };
         if shown.has_plain_space() {
@@ -114,11 +127,12 @@ fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> (Words<'p>, Words<'p>) {
         }
         // An image alone is a word that no text has.
         let images = rendered.html.as_ref().is_some_and(|html| html.inside.contains_key("img"));
-        if page && html.is_empty() && images {
-            html.insert("\n", 1);
+        if page && !any_html && images {
+            words.entry("\n").or_default().html = 1;
+            any_html = true;
         }
     }
-    (html, text)
+    words
 }
 
 fn number(count: usize) -> f64 {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::filters::spam::text::{Segments, Target};
 
 use super::compile;
+use super::gate::Gate;
 use super::machine::Machine;
 use super::perl::{self, Refusal};
 use super::program::{Program, Step};
@@ -15,6 +16,8 @@ use super::window::{self, DEPTH, Window};
 
 /// With fewer patterns on a text, running them one by one is faster.
 const SIEVE_FROM: usize = 4;
+/// More starts than that are not tried one by one for each place.
+const NEAR_MAX: usize = 32;
 /// Steps for a search that nobody else limits.
 const STEPS: u64 = 2_000_000;
 
@@ -30,6 +33,7 @@ pub(in crate::filters::spam) struct Pattern {
     needed: Option<Window>,
     /// If it is one thing several times: that thing, and how often at least.
     rounds: Option<(Node, u32)>,
+    gate: Gate,
 }
 
 /// What is known of the start of a match.
@@ -126,7 +130,7 @@ impl Pattern {
         // At the start of a text one try is enough: a window is worth it only where it tells which texts to try.
         let (window, needed) = match window::best(&program, &points) {
             (window, needed) if start.text => {
-                (window.filter(|window| window.offset.is_none()).or(needed), None)
+                (window.filter(|window| !window.before.is_fixed()).or(needed), None)
             }
             both => both,
         };
@@ -141,7 +145,7 @@ impl Pattern {
         } else {
             None
         };
-        Ok(Self { start, min, window, needed, rounds, program })
+        Ok(Self { start, min, window, needed, rounds, program, gate: Gate::default() })
     }
 
     /// The first match from that place on.
@@ -154,6 +158,7 @@ impl Pattern {
         let last = text.len().checked_sub(self.min)?;
         machine.begin();
         machine.left = machine.left.saturating_sub(text.len().saturating_sub(from) as u64 / 16);
+        let mut search = self.gate.search(&self.program, text, machine);
         let mut at = from;
         if self.start.text {
             let end = if at == 0 { machine.match_at(&self.program, text, 0) } else { None };
@@ -171,7 +176,8 @@ impl Pattern {
                 continue;
             }
             if self.start.fits(text, at) {
-                if let Some(end) = machine.match_at(&self.program, text, at) {
+                if let Some(end) = search.match_at(at, machine) {
+                    search.end(machine);
                     return Some(at..end);
                 }
                 if let Some(set) = &self.start.run {
@@ -183,23 +189,43 @@ impl Pattern {
             }
             at += 1;
         }
+        search.end(machine);
         None
     }
 
-    /// The first match that begins at one of these places.
+    /// The first match from that place on that goes with one of these places; see [`Pattern::before_place`].
     pub(in crate::filters::spam) fn find_among(
         &self,
         text: &[u8],
+        from: usize,
         places: impl Iterator<Item = usize>,
+        (min, max): (usize, usize),
         machine: &mut Machine,
     ) -> Option<Range<usize>> {
         machine.begin();
-        for at in places {
-            if let Some(end) = machine.match_at(&self.program, text, at) {
-                return Some(at..end);
+        let mut search = self.gate.search(&self.program, text, machine);
+        let mut at = from;
+        for place in places {
+            let Some(last) = place.checked_sub(min) else { continue };
+            at = at.max(place.saturating_sub(max));
+            while at <= last {
+                // Where there is but one start, the place has told as much.
+                if (min == max || self.start.fits(text, at))
+                    && let Some(end) = search.match_at(at, machine)
+                {
+                    search.end(machine);
+                    return Some(at..end);
+                }
+                at += 1;
             }
         }
+        search.end(machine);
         None
+    }
+
+    #[cfg(test)]
+    pub(super) fn make_gate(&self) {
+        self.gate.make(&self.program);
     }
 
     /// Whether it matches, for those who ask only once and set no limit of their own.
@@ -233,9 +259,12 @@ impl Pattern {
         !self.program.names.is_empty()
     }
 
-    /// Octets between the start of a match and the place where [`TextRules::candidates`] finds it, if that is known.
-    pub(in crate::filters::spam) fn offset(&self) -> Option<usize> {
-        self.window.as_ref()?.offset
+    /// Octets between the start of a match and the place where [`TextRules::candidates`] finds it, least and most, if
+    /// few starts are left to try by that.
+    pub(in crate::filters::spam) fn before_place(&self) -> Option<(usize, usize)> {
+        let before = self.window.as_ref()?.before;
+        let max = before.max.filter(|max| max - before.min <= NEAR_MAX && !self.start.text)?;
+        Some((before.min, max))
     }
 }
 

@@ -1,14 +1,17 @@
 //! Patterns of rules: Perl's dialect, matched on octets in bounded time.
 //!
 //! A pattern is read into a [tree](tree), which becomes a [program], which the [machine] runs. The [window] of a
-//! pattern tells in one pass over a text, for all patterns at once (the [sieve]), where it is worth running at all.
+//! pattern tells in one pass over a text, for all patterns at once (the [sieve]), where it is worth running at all; one
+//! that runs much gets a [gate], which asks an [automaton] first.
 //!
 //! Why not a finished engine: the `regex` crate knows no look-around and no back-references (one stock rule in seven),
 //! and keeps up to some hundred kilobytes of automaton for each pattern and thread; with nearly two thousand patterns
 //! that is more than all the rest of the program. Here a pattern costs some hundred octets of steps, a thread keeps
 //! nothing, and every rule is counted by the same step limit.
 
+mod automaton;
 mod compile;
+mod gate;
 mod machine;
 mod matcher;
 mod perl;

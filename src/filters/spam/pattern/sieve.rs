@@ -19,8 +19,9 @@ const BEYOND: usize = 256;
 const SORTS: usize = 64;
 /// The sort of what is beyond the end, which it shares with control characters.
 const SORT_BEYOND: u8 = 58;
-/// What a place is preceded by, as far as windows tell it apart: line feeds, words, and all else.
-const KINDS: usize = 3;
+/// What a place is preceded by, as far as windows tell it apart: line feeds, words, and all else; each with a capital
+/// at the place, which its sort does not tell, and without.
+const KINDS: usize = 6;
 
 /// The windows of many patterns.
 #[derive(Debug, Default)]
@@ -176,7 +177,7 @@ impl Sieve {
             let Ok(place) = u32::try_from(at) else { break };
             let first = std::mem::replace(&mut second, third);
             third = std::mem::replace(&mut fourth, sort(at + 3));
-            let kind = kind(std::mem::replace(&mut before, *octet));
+            let kind = kind(std::mem::replace(&mut before, *octet), *octet);
             let pair = (kind * SORTS + first) * SORTS + second;
             let Some([start, end]) = self.starts.get(pair..pair + 2) else { continue };
             let pairs = self.pairs.get(*start as usize..*end as usize).unwrap_or_default();
@@ -272,17 +273,22 @@ fn is_word(octet: u8) -> bool {
 }
 
 #[inline]
-fn kind(before: u8) -> usize {
-    if before == b'\n' { 0 } else { 1 + usize::from(is_word(before)) }
+fn kind(before: u8, octet: u8) -> usize {
+    let before = if before == b'\n' { 0 } else { 1 + usize::from(is_word(before)) };
+    2 * before + usize::from(octet.is_ascii_uppercase())
 }
 
-/// Whether what a row wants before it may be of that kind.
+/// Whether a row may begin at a place of that kind.
 fn follows(row: &Row, wanted: usize) -> bool {
-    row.before.iter().any(|octet| kind(octet) == wanted)
+    let [first, ..] = &row.sets;
+    let capitals = first.iter().filter(u8::is_ascii_uppercase).count();
+    let fits = if wanted % 2 == 1 { capitals > 0 } else { capitals < first.iter().count() };
+    fits && row.before.iter().any(|octet| kind(octet, 0) / 2 == wanted / 2)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Lengths;
     use super::*;
 
     fn window(words: &[&str]) -> Window {
@@ -293,7 +299,7 @@ mod tests {
             }
             row
         };
-        Window { rows: words.iter().map(row).collect(), offset: Some(0) }
+        Window { rows: words.iter().map(row).collect(), before: Lengths::exactly(0) }
     }
 
     #[test]

@@ -258,6 +258,54 @@ fn rare_patterns() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat())
 }
 
+/// A gate that knows a text runs the program only where a match may begin.
+#[test]
+fn a_gate_saves_steps() {
+    let pattern =
+        pattern(r"(?:your\s)?(?:full\s|legal\s){0,3}(?:name|address|phone)[:,](?!x)", "i");
+    let text = b"your full legal naming, Your phones full address. ".repeat(50);
+    let steps = || {
+        let mut machine = Machine::new(STEPS);
+        assert_eq!(pattern.find(&text, 0, &mut machine), None);
+        STEPS - machine.left
+    };
+    let without = steps();
+    pattern.make_gate();
+    // Each search learns what a place shows.
+    for _ in 0..20 {
+        steps();
+    }
+    assert!(steps() * 2 < without, "{} of {without}", steps());
+}
+
+/// Places that lie before a window of which only the least and most distance are known.
+#[test]
+fn a_start_is_looked_for_where_it_can_be() {
+    let patterns =
+        [r"\b[ab]{1,9}Z%Q", "x{0,3}Z%Q", "c{2}.{0,8}Z%Q", "Z%Qd"].map(|text| pattern(text, ""));
+    let text = "aab babbaZ%Q xxxxZ%Q Z%Qd cc1234Z%Q ccc123456789Z%Q";
+    let mut segments = Segments::default();
+    segments.push(text.as_bytes());
+    segments.push(b"aZ%Q");
+    let mut rules = TextRules::new(Target::Body, "body".to_owned());
+    let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
+    let candidates = rules.candidates(&segments);
+    for ((pattern, slot), most) in patterns.iter().zip(slots).zip([8, 3, 8, 0]) {
+        let (min, max) = pattern.before_place().unwrap();
+        assert_eq!(max - min, most);
+        let matches = |places| {
+            let mut lengths = Vec::new();
+            let hunt = Hunt { pattern, text: &segments, unset: None, places, skip: 0 };
+            hunt.count(9, false, &mut Machine::new(STEPS), |piece, _| lengths.push(piece.len()));
+            (lengths, hunt.first(&mut Machine::new(STEPS)))
+        };
+        let places = slot.and_then(|slot| candidates.get(slot as usize));
+        let found = matches(places);
+        assert!(places.is_some() && !found.0.is_empty());
+        assert_eq!(found, matches(None));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -269,6 +317,10 @@ proptest! {
         let Ok(pattern) = Pattern::compile(text.as_bytes(), "") else { return Ok(()) };
         let mut machine = Machine::new(STEPS);
         let first = pattern.find(subject.as_bytes(), 0, &mut machine);
+        pattern.make_gate();
+        for _ in 0..4 {
+            prop_assert_eq!(&pattern.find(subject.as_bytes(), 0, &mut machine), &first, "{}", text);
+        }
         let first = first.filter(|range| !range.is_empty()).map(|range| (range.start, range.end));
         if let Some(first) = first {
             prop_assert_eq!(want.first(), Some(&first), "{}", text);
@@ -295,7 +347,15 @@ proptest! {
             let hunt = |places| Hunt { pattern, text: &text, unset: None, places, skip: 0 };
             let want = hunt(None).first(&mut Machine::new(STEPS));
             let found = hunt(places).first(&mut Machine::new(STEPS));
-            prop_assert_eq!(found, want, "{} in {:?}", word, pieces);
+            prop_assert_eq!(&found, &want, "{} in {:?}", word, pieces);
+            // What a gate has learned lets every match through.
+            pattern.make_gate();
+            for _ in 0..4 {
+                for places in [places, None] {
+                    let found = hunt(places).first(&mut Machine::new(STEPS));
+                    prop_assert_eq!(&found, &want, "{} in {:?}", word, pieces);
+                }
+            }
         }
     }
 

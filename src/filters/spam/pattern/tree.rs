@@ -76,6 +76,10 @@ impl Lengths {
         Self { min: length, max: Some(length) }
     }
 
+    pub(super) fn is_fixed(self) -> bool {
+        self.max == Some(self.min)
+    }
+
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             min: self.min.saturating_add(other.min),

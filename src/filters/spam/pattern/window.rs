@@ -44,11 +44,15 @@ pub(super) struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) rows: Vec<Row>,
-    /// Octets between the start of the match and the window; `None` if that varies.
-    pub(super) offset: Option<usize>,
+    /// Octets between the start of the match and the window.
+    pub(super) before: Lengths,
 }
 
-type State = (u32, u32);
+/// A step of the program, and how many octets it has taken: of a run at most [`COUNTED`].
+pub(super) type State = (u32, u32);
+
+/// As many octets of one step are told apart.
+const COUNTED: u32 = 15;
 
 /// What can be taken first, where it leads, and what may stand before it.
 struct Taken {
@@ -130,7 +134,7 @@ fn follow(
 }
 
 /// What can be taken in these states, and where it leads; `None` if the match may end there.
-fn taking(
+pub(super) fn taking(
     program: &Program,
     states: Vec<State>,
     seen: &mut Vec<u64>,
@@ -258,7 +262,7 @@ impl Walk<'_, '_> {
 
     fn was_seen(&mut self, (step, done): (u32, u32)) -> bool {
         let Some(word) = self.seen.get_mut(step as usize / 4) else { return true };
-        let mask = 1 << (step % 4 * 16 + done.min(15));
+        let mask = 1 << (step % 4 * 16 + done.min(COUNTED));
         let seen = *word & mask != 0;
         *word |= mask;
         if !seen {
@@ -273,18 +277,19 @@ impl Walk<'_, '_> {
         match program.step(step) {
             Step::Octet(octet) => self.taking.push((OctetSet::one(octet), next)),
             Step::Set(set) => self.taking.push((*program.set(set), next)),
+            Step::Text { .. } | Step::Folded { .. } if done >= COUNTED => return false,
             Step::Text { at, length } => self.text(at, length, (step, done), false),
             Step::Folded { at, length } => self.text(at, length, (step, done), true),
             Step::Run(number) => {
                 let Some(run) = program.runs.get(number as usize) else { return false };
                 let done_now = done as usize;
-                if done_now >= run.min {
+                if done_now >= run.min || done >= COUNTED {
                     self.open.push(next);
                 }
                 if done_now < run.max {
                     // Without an upper limit, what is beyond the lower one makes no difference.
                     let endless = run.max == usize::MAX && done_now >= run.min;
-                    let more = if endless { done } else { done + 1 };
+                    let more = if endless || done >= COUNTED { done } else { done + 1 };
                     self.taking.push((*program.set(run.set), (step, more)));
                 }
             }
@@ -347,7 +352,7 @@ pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Opti
         let share = rows.iter().map(Row::share).sum::<f64>();
         let rare = share <= NEEDED_MAX && rows.len() <= NEEDED_ROWS_MAX;
         if rare && needed.as_ref().is_none_or(|(other, _)| share < *other) {
-            needed = Some((share, Window { rows, offset: None }));
+            needed = Some((share, Window { rows, before: point.before }));
         }
     }
     let needed = needed.map(|(_, window)| window);
@@ -372,7 +377,7 @@ fn consider(best: &mut Option<(f64, Window)>, point: &Point, rows: Vec<Row>) {
     // A row more costs a little as well.
     let worth = |other: f64| cost < other / if rows.len() > 1 { 4.0 } else { 1.0 };
     if share <= SHARE_MAX && best.as_ref().is_none_or(|(other, _)| worth(*other)) {
-        *best = Some((cost, Window { rows, offset: fixed.then_some(point.before.min) }));
+        *best = Some((cost, Window { rows, before: point.before }));
     }
 }
 

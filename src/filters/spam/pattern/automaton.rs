@@ -1,0 +1,185 @@
+//! How the matches of one pattern begin, octet by octet.
+//!
+//! An automaton lets through more than its pattern does, never less: looks and assertions are taken to hold, long counts
+//! to be reached, and all that was not learned to match. What it knows it learns from the texts it sees, a place at a
+//! time, so that it stays small; a full one learns no more. Nobody waits for it: who cannot have it at once does without.
+
+use std::collections::HashMap;
+use std::sync::{RwLock, RwLockReadGuard};
+
+use super::program::{Program, Step};
+use super::set::OctetSet;
+use super::window::{self, State};
+
+/// Octets that are looked at.
+const DEPTH: usize = 48;
+/// States of the program that are gone through to make one.
+const BUDGET: usize = 400_000;
+
+/// No match begins so.
+const NEVER: u16 = u16::MAX;
+/// One may.
+const MAYBE: u16 = u16::MAX - 1;
+/// Not learned yet.
+const UNKNOWN: u16 = u16::MAX - 2;
+
+/// The start of every match of one pattern.
+#[derive(Debug)]
+pub(super) struct Automaton {
+    /// For each octet its class.
+    classes: Box<[u8; 256]>,
+    /// An octet of each class.
+    firsts: Vec<u8>,
+    known: RwLock<Known>,
+}
+
+/// What was learned so far.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// For each state, for each class, where the row of the next state begins.
+    next: Vec<u16>,
+    states: HashMap<Vec<State>, u16>,
+    /// For each state, what can be taken there.
+    taking: Vec<Vec<(OctetSet, State)>>,
+    /// States of the program that may still be gone through.
+    left: usize,
+    seen: Vec<u64>,
+}
+
+/// What is known of a place of a text.
+pub(super) enum Look {
+    /// No match begins there; so many octets told it.
+    Never(usize),
+    Maybe,
+    /// There is something to be learned.
+    Unknown,
+}
+
+impl Automaton {
+    pub(super) fn new(program: &Program) -> Self {
+        let (classes, firsts) = classes(program);
+        let mut known = Known { left: BUDGET, ..Known::default() };
+        // Should a match be able to be empty, there is nothing to learn, and no first state.
+        let _ = known.state(program, firsts.len(), vec![(0, 0)]);
+        Self { classes, firsts, known: RwLock::new(known) }
+    }
+
+    /// What was learned so far, unless somebody is adding to it.
+    pub(super) fn known(&self) -> Option<RwLockReadGuard<'_, Known>> {
+        self.known.try_read().ok()
+    }
+
+    #[inline]
+    pub(super) fn look(&self, known: &Known, text: &[u8], at: usize) -> Look {
+        if known.next.is_empty() {
+            return Look::Maybe;
+        }
+        let near = text.get(at..).unwrap_or_default();
+        let mut state = 0;
+        for (depth, octet) in near.iter().take(DEPTH).enumerate() {
+            let class = self.classes.get(usize::from(*octet)).copied().unwrap_or(0);
+            let next = usize::from(state) + usize::from(class);
+            state = known.next.get(next).copied().unwrap_or(MAYBE);
+            if state >= UNKNOWN {
+                return match state {
+                    NEVER => Look::Never(depth),
+                    UNKNOWN if known.left > 0 => Look::Unknown,
+                    _ => Look::Maybe,
+                };
+            }
+        }
+        // In every state there is still something to come: what ends before has no match.
+        if near.len() > DEPTH { Look::Maybe } else { Look::Never(near.len()) }
+    }
+
+    /// Learns what there is to know of that place. Gives the states of the program that it took.
+    pub(super) fn learn(&self, program: &Program, text: &[u8], at: usize) -> usize {
+        let Ok(mut known) = self.known.try_write() else { return 0 };
+        let (known, width) = (&mut *known, self.firsts.len());
+        let before = known.left;
+        let mut state = 0;
+        for octet in text.iter().skip(at).take(DEPTH) {
+            let class = self.classes.get(usize::from(*octet)).copied().unwrap_or(0);
+            let place = usize::from(state) + usize::from(class);
+            let Some(mut next) = known.next.get(place).copied() else { break };
+            if next == UNKNOWN {
+                let first = self.firsts.get(usize::from(class)).copied().unwrap_or(*octet);
+                let taking = known.taking.get(usize::from(state) / width).into_iter().flatten();
+                let fits = taking.filter(|(set, _)| set.has(first)).map(|(_, next)| *next);
+                next = known.state(program, width, fits.collect());
+                if let Some(slot) = known.next.get_mut(place) {
+                    *slot = next;
+                }
+            }
+            if next >= UNKNOWN {
+                break;
+            }
+            state = next;
+        }
+        before - known.left
+    }
+}
+
+impl Known {
+    /// The number of that state; it is made if need be.
+    fn state(&mut self, program: &Program, width: usize, mut states: Vec<State>) -> u16 {
+        if states.is_empty() {
+            return NEVER;
+        }
+        states.sort_unstable();
+        states.dedup();
+        if let Some(known) = self.states.get(&states) {
+            return *known;
+        }
+        let number = u16::try_from(self.next.len()).ok().filter(|number| *number < UNKNOWN);
+        let Some(number) = number.filter(|_| self.left > 0) else {
+            self.left = 0;
+            return UNKNOWN;
+        };
+        self.left -= 1;
+        let taking = window::taking(program, states.clone(), &mut self.seen, &mut self.left);
+        let number = match taking {
+            Some(taking) => {
+                self.taking.push(taking);
+                self.next.resize(self.next.len() + width, UNKNOWN);
+                number
+            }
+            None => MAYBE,
+        };
+        self.states.insert(states, number);
+        number
+    }
+}
+
+/// A number for each octet; those that no step of the program tells apart have the same one. Gives an octet of each too.
+fn classes(program: &Program) -> (Box<[u8; 256]>, Vec<u8>) {
+    let one = |octet: &u8| OctetSet::one(*octet);
+    let mut sets = program.sets.clone();
+    for step in &program.steps {
+        if let Step::Octet(octet) = step {
+            sets.push(one(octet));
+        } else if let Step::Text { at, length } = step {
+            sets.extend(program.text(*at, *length).iter().map(one));
+        } else if let Step::Folded { at, length } = step {
+            sets.extend(program.text(*at, *length).iter().map(|octet| one(octet).folded()));
+        }
+    }
+    sets.sort_unstable();
+    sets.dedup();
+    let mut classes = Box::new([0_u8; 256]);
+    let mut known: HashMap<Vec<u64>, u8> = HashMap::new();
+    let mut firsts = Vec::new();
+    for octet in 0..=u8::MAX {
+        let chunks = sets
+            .chunks(64)
+            .map(|sets| sets.iter().fold(0_u64, |word, set| word << 1 | u64::from(set.has(octet))));
+        let class = *known.entry(chunks.collect()).or_insert_with(|| {
+            firsts.push(octet);
+            u8::try_from(firsts.len() - 1).unwrap_or(u8::MAX)
+        });
+        if let Some(slot) = classes.get_mut(usize::from(octet)) {
+            *slot = class;
+        }
+    }
+    (classes, firsts)
+}
