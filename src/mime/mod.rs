@@ -26,6 +26,7 @@ mod walk;
 pub mod words;
 
 pub(crate) use charset::of_page as page_text;
+pub(crate) use html::lower;
 pub use limits::Limits;
 pub use room::{Room, Share};
 

@@ -4,7 +4,7 @@ use super::{Element, entities};
 
 /// True if the element runs a script, holds a file in an address, or a page in a value.
 pub(super) fn is_active(element: &Element<'_>) -> bool {
-    match element.name.as_str() {
+    match &*element.name {
         "script" | "foreignobject" | "hta:application" => return true,
         "style" => {
             return element.raw.is_some_and(|raw| contains(raw.as_bytes(), b"data:"));
@@ -13,7 +13,7 @@ pub(super) fn is_active(element: &Element<'_>) -> bool {
     }
     element.attributes.iter().any(|(name, value)| {
         is_handler(name)
-            || matches!(name.as_str(), "srcdoc" | "download" | "implementation")
+            || matches!(&**name, "srcdoc" | "download" | "implementation")
             || (name == "style" && contains(value.as_bytes(), b"data:"))
             || (name == "content" && contains(value.as_bytes(), b"data:"))
             || (name == "srcset" && contains(value.as_bytes(), b"data:"))

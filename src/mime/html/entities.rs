@@ -1,11 +1,16 @@
 //! Character references.
 
+use std::borrow::Cow;
+
 /// Character references decoded; what is none stays.
-pub(in crate::mime) fn entities(text: &str) -> String {
+pub(in crate::mime) fn entities(text: &str) -> Cow<'_, str> {
     // A number may begin with any number of zeros.
     const NAME_BYTES_MAX: usize = 64;
-    let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    if memchr::memchr(b'&', rest.as_bytes()).is_none() {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
     while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
         let (before, tail) = rest.split_at(at);
         out.push_str(before);
@@ -29,7 +34,7 @@ pub(in crate::mime) fn entities(text: &str) -> String {
         }
     }
     out.push_str(rest);
-    out
+    out.into()
 }
 
 fn entity(name: &str) -> Option<char> {

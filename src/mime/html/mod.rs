@@ -6,7 +6,10 @@ mod token;
 
 pub(super) use active::{is_coded, is_handler, scheme};
 pub(super) use entities::entities;
+pub(crate) use token::lower;
 pub(super) use token::{Cutter, Element, Token};
+
+use std::borrow::Cow;
 
 use super::links::{Base, LINKS_MAX, clean};
 
@@ -50,12 +53,12 @@ pub fn render(html: &str) -> Rendered {
 }
 
 #[derive(Default)]
-struct Page {
+struct Page<'p> {
     out: Rendered,
     /// A blank waits to be written before the next text.
     blank: bool,
     /// Names of open elements, and whether each hides what is in it.
-    open: Vec<(String, bool)>,
+    open: Vec<(Cow<'p, str>, bool)>,
     /// How many of them hide.
     hiding: usize,
     /// The link that is open: its place in the list, and where its text begins.
@@ -68,7 +71,7 @@ struct Page {
     has_base: bool,
 }
 
-impl Page {
+impl<'p> Page<'p> {
     fn text(&mut self, text: &str) {
         if text.is_empty() {
             return;
@@ -103,7 +106,7 @@ impl Page {
     }
 
     /// Takes the markup at the start, a `<`, and gives what follows it.
-    fn markup<'a>(&mut self, at: &'a str) -> &'a str {
+    fn markup(&mut self, at: &'p str) -> &'p str {
         let (token, rest) = self.cutter.next(at);
         match token {
             Token::Sign => self.text("&lt;"),
@@ -141,8 +144,8 @@ impl Page {
         }
     }
 
-    fn element(&mut self, element: &Element<'_>) {
-        let name = element.name.as_str();
+    fn element(&mut self, element: &Element<'p>) {
+        let name = &*element.name;
         let get = |want: &str| element.get(want);
         match name {
             "br" | "hr" => self.line(),
@@ -168,7 +171,7 @@ impl Page {
         let mut link = None;
         for (at, (attribute, url)) in element.attributes.iter().enumerate() {
             let before = element.attributes.get(..at).unwrap_or_default();
-            if ADDRESSES.contains(&attribute.as_str())
+            if ADDRESSES.contains(&&**attribute)
                 && !before.iter().any(|(known, _)| known == attribute)
             {
                 let added = self.add_link(url);
@@ -189,7 +192,7 @@ impl Page {
                 || get("hidden").is_some()
                 || get("style").is_some_and(style_hides);
             self.hiding += usize::from(hides);
-            self.open.push((name.to_owned(), hides));
+            self.open.push((element.name.clone(), hides));
         }
     }
 

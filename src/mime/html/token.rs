@@ -1,5 +1,7 @@
 //! HTML and XML cut into tags, comments and what stands between them.
 
+use std::borrow::Cow;
+
 /// What begins with a `<`.
 pub(in crate::mime) enum Token<'a> {
     /// Nothing: the sign itself.
@@ -7,7 +9,7 @@ pub(in crate::mime) enum Token<'a> {
     Comment(&'a str),
     Open(Element<'a>),
     /// The end of the element of that name.
-    Close(String),
+    Close(Cow<'a, str>),
     /// A declaration or a processing instruction.
     Other,
 }
@@ -15,17 +17,17 @@ pub(in crate::mime) enum Token<'a> {
 /// The start of an element.
 pub(in crate::mime) struct Element<'a> {
     /// In lower case.
-    pub(in crate::mime) name: String,
+    pub(in crate::mime) name: Cow<'a, str>,
     /// Names in lower case; values as written.
-    pub(in crate::mime) attributes: Vec<(String, String)>,
+    pub(in crate::mime) attributes: Vec<(Cow<'a, str>, &'a str)>,
     /// The content of those whose content is no HTML.
     pub(in crate::mime) raw: Option<&'a str>,
 }
 
-impl Element<'_> {
+impl<'a> Element<'a> {
     /// The value as written of the first attribute of that name.
-    pub(in crate::mime) fn get(&self, want: &str) -> Option<&str> {
-        self.attributes.iter().find(|(name, _)| name == want).map(|(_, value)| value.as_str())
+    pub(in crate::mime) fn get(&self, want: &str) -> Option<&'a str> {
+        self.attributes.iter().find(|(name, _)| name == want).map(|(_, value)| *value)
     }
 }
 
@@ -70,7 +72,7 @@ impl Cutter {
         let name = element_name(tag);
         let attributes = attributes(tag.get(name.len()..).unwrap_or(""));
         let ended = self.xml && tag.ends_with('/');
-        let is_raw = matches!(name.as_str(), "script" | "style" | "template" | "noembed");
+        let is_raw = matches!(&*name, "script" | "style" | "template" | "noembed");
         if !is_raw || ended {
             return (Token::Open(Element { name, attributes, raw: None }), rest);
         }
@@ -124,13 +126,22 @@ fn quoted_tag_end(inner: &[u8], window: usize, patient: bool) -> Result<usize, u
     Err(at)
 }
 
-fn element_name(tag: &str) -> String {
+fn element_name(tag: &str) -> Cow<'_, str> {
     let end = tag.find(|sign: char| sign.is_whitespace() || matches!(sign, '/' | '>'));
     let name = tag.get(..end.unwrap_or(tag.len()).min(64)).unwrap_or("");
-    name.to_ascii_lowercase()
+    lower(name)
 }
 
-fn attributes(mut rest: &str) -> Vec<(String, String)> {
+/// The text in lower case; nearly all names are.
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
+}
+
+fn attributes(mut rest: &str) -> Vec<(Cow<'_, str>, &str)> {
     const ATTRIBUTES_MAX: usize = 500;
     let mut found = Vec::new();
     while found.len() < ATTRIBUTES_MAX {
@@ -143,9 +154,9 @@ fn attributes(mut rest: &str) -> Vec<(String, String)> {
         let end =
             rest.get(skip..).and_then(|tail| tail.find(ends)).map_or(rest.len(), |at| at + skip);
         let (name, tail) = rest.split_at(end);
-        let name = name.to_ascii_lowercase();
+        let name = lower(name);
         let Some(value) = tail.trim_start().strip_prefix('=') else {
-            found.push((name, String::new()));
+            found.push((name, ""));
             rest = tail;
             continue;
         };
@@ -157,7 +168,7 @@ fn attributes(mut rest: &str) -> Vec<(String, String)> {
             }
             _ => value.split_at(value.find(char::is_whitespace).unwrap_or(value.len())),
         };
-        found.push((name, value.to_owned()));
+        found.push((name, value));
         rest = tail;
     }
     found

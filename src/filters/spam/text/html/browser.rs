@@ -4,11 +4,12 @@
 //! It is asked only for pages of which that one noted that a browser may go on elsewhere. Of how browsers make a tree it
 //! knows what decides where text begins: SVG and MathML, and what ends them.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 use super::entities::decode;
-use super::token::Event;
+use super::event::{Attribute, Attributes, Event};
 use crate::filters::spam::text::perl::Text;
+use crate::mime::lower;
 
 /// Elements of SVG and MathML in one another that are followed.
 const DEPTH_MAX: usize = 100;
@@ -25,9 +26,9 @@ enum Content {
 }
 
 /// A tag.
-struct Tag {
-    name: String,
-    attributes: Vec<(String, Text)>,
+struct Tag<'p> {
+    name: Cow<'p, str>,
+    attributes: Vec<Attribute<'p>>,
     closes_itself: bool,
     end: usize,
 }
@@ -37,7 +38,7 @@ pub(super) struct Browser<'p> {
     page: &'p [u8],
     text: &'p str,
     wide: bool,
-    events: Vec<Event>,
+    events: Vec<Event<'p>>,
     at: usize,
     /// Where text begins that was not reported yet.
     from: usize,
@@ -52,7 +53,7 @@ impl<'p> Browser<'p> {
     }
 
     /// All events of the page.
-    pub(super) fn read(mut self) -> Vec<Event> {
+    pub(super) fn read(mut self) -> Vec<Event<'p>> {
         while let Some(open) = self.find(b'<', self.at) {
             let next = self.octet(open + 1);
             if !next.is_ascii_alphabetic() && !matches!(next, b'!' | b'/' | b'?') {
@@ -128,7 +129,7 @@ impl<'p> Browser<'p> {
     }
 
     /// Goes behind a tag. What the end of the page cuts is no tag and is not shown.
-    fn whole(&mut self, tag: Option<Tag>) -> Option<Tag> {
+    fn whole(&mut self, tag: Option<Tag<'p>>) -> Option<Tag<'p>> {
         self.at = tag.as_ref().map_or(self.page.len(), |tag| tag.end);
         tag
     }
@@ -172,16 +173,11 @@ impl<'p> Browser<'p> {
     }
 
     /// A tag whose name begins here; `None`: the page ends in it.
-    fn tag(&self, start: usize) -> Option<Tag> {
+    fn tag(&self, start: usize) -> Option<Tag<'p>> {
         let ends = |octet: u8| is_space(octet) || matches!(octet, b'/' | b'>');
         let name_end = self.skip(start, |octet| !ends(octet));
-        let mut tag = Tag {
-            name: self.slice(start, name_end).to_ascii_lowercase(),
-            attributes: Vec::new(),
-            closes_itself: false,
-            end: 0,
-        };
-        let mut names = HashSet::new();
+        let name = lower(self.slice(start, name_end));
+        let mut attributes = Attributes::default();
         let mut place = name_end;
         loop {
             place = self.skip(place, |octet| is_space(octet) || octet == b'/');
@@ -189,27 +185,23 @@ impl<'p> Browser<'p> {
                 return None;
             }
             if self.octet(place) == b'>' {
-                tag.closes_itself = self.octet(place - 1) == b'/';
-                tag.end = place + 1;
-                return Some(tag);
+                let closes_itself = self.octet(place - 1) == b'/';
+                let attributes = attributes.into_list();
+                return Some(Tag { name, attributes, closes_itself, end: place + 1 });
             }
-            let (name, value, behind) = self.attribute(place)?;
-            place = behind;
-            if names.insert(name.clone()) {
-                tag.attributes.push((name, value));
-            }
+            place = self.attribute(place, &mut attributes)?;
         }
     }
 
-    /// An attribute, and where it ends. As in the other cutter, one without value has its name as its value.
-    fn attribute(&self, start: usize) -> Option<(String, Text, usize)> {
+    /// Adds an attribute; gives where it ends. As in the other cutter, one without value has its name as its value.
+    fn attribute(&self, start: usize, attributes: &mut Attributes<'p>) -> Option<usize> {
         let ends = |octet: u8| is_space(octet) || matches!(octet, b'/' | b'>' | b'=');
         let name_end = self.skip(start + 1, |octet| !ends(octet));
         let name = self.slice(start, name_end);
         let equals = self.skip(name_end, is_space);
         if self.octet(equals) != b'=' {
-            let value = Text { text: name.to_owned(), wide: self.wide };
-            return Some((name.to_ascii_lowercase(), value, name_end));
+            attributes.add(lower(name), || Text { text: name.to_owned(), wide: self.wide });
+            return Some(name_end);
         }
         let place = self.skip(equals + 1, is_space);
         let (from, to, behind) = match self.octet(place) {
@@ -222,8 +214,8 @@ impl<'p> Browser<'p> {
                 (place, end, end)
             }
         };
-        let value = decode(self.slice(from, to), self.wide, false);
-        Some((name.to_ascii_lowercase(), value, behind))
+        attributes.add(lower(name), || decode(self.slice(from, to), self.wide, false));
+        Some(behind)
     }
 
     /// True where the content of an element is read by the rules of SVG and MathML.
@@ -231,7 +223,7 @@ impl<'p> Browser<'p> {
         self.foreign.last().is_some_and(|name| !holds_html(name))
     }
 
-    fn start(&mut self, tag: Tag) {
+    fn start(&mut self, tag: Tag<'p>) {
         let name = tag.name.clone();
         if self.is_foreign() && ends_foreign(&name, &tag.attributes) {
             while self.is_foreign() {
@@ -241,9 +233,9 @@ impl<'p> Browser<'p> {
         let foreign = self.is_foreign();
         self.events.push(Event::Start(tag.name, tag.attributes));
         let known = KEPT.iter().find(|known| **known == name);
-        let opens = matches!(name.as_str(), "svg" | "math");
+        let opens = matches!(&*name, "svg" | "math");
         match known {
-            Some(_) if (foreign || opens) && tag.closes_itself => self.end_event(&name),
+            Some(_) if (foreign || opens) && tag.closes_itself => self.end_event(name),
             Some(known) if foreign || opens => {
                 if self.foreign.len() < DEPTH_MAX {
                     self.foreign.push(known);
@@ -254,8 +246,8 @@ impl<'p> Browser<'p> {
         }
     }
 
-    fn end(&mut self, name: String) {
-        if self.is_foreign() && matches!(name.as_str(), "p" | "br") {
+    fn end(&mut self, name: Cow<'p, str>) {
+        if self.is_foreign() && matches!(&*name, "p" | "br") {
             while self.is_foreign() {
                 self.pop();
             }
@@ -272,12 +264,12 @@ impl<'p> Browser<'p> {
     /// Closes what is open.
     fn pop(&mut self) {
         if let Some(name) = self.foreign.pop() {
-            self.end_event(name);
+            self.end_event(name.into());
         }
     }
 
-    fn end_event(&mut self, name: &str) {
-        self.events.push(Event::End(name.to_owned()));
+    fn end_event(&mut self, name: Cow<'p, str>) {
+        self.events.push(Event::End(name));
     }
 
     /// The content of an element that has no tags in it, up to its own end tag or that of the page.
@@ -304,7 +296,7 @@ impl<'p> Browser<'p> {
             let tag = self.tag(open + 2);
             self.whole(tag);
         }
-        self.end_event(name);
+        self.end_event(name.to_owned().into());
     }
 
     /// Where the end tag of that element begins.
@@ -364,7 +356,7 @@ fn holds_html(name: &str) -> bool {
 }
 
 /// Tags that end SVG and MathML.
-fn ends_foreign(name: &str, attributes: &[(String, Text)]) -> bool {
+fn ends_foreign(name: &str, attributes: &[Attribute<'_>]) -> bool {
     const NAMES: [&str; 44] = [
         "b",
         "big",

@@ -3,6 +3,8 @@
 mod browser;
 mod color;
 mod entities;
+mod event;
+mod near;
 mod prepared;
 mod render;
 mod style;

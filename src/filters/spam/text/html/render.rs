@@ -5,9 +5,11 @@ use std::sync::{Arc, LazyLock};
 use regex::Regex;
 
 use super::browser::Browser;
+use super::event::{Attribute, Event};
+use super::near::{Near, cut_by_a_tag};
 use super::prepared::{has_quotes_in_tags, prepared, with_late_names};
 use super::style::{Hidden, Styles};
-use super::token::{Event, Tokens};
+use super::token::Tokens;
 use super::{Anchor, Html, HtmlUri, Page};
 use crate::filters::spam::text::perl::Text;
 
@@ -132,7 +134,8 @@ fn fits(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
 
 /// Renders a page.
 pub(in crate::filters::spam::text) fn render(page: &Text) -> Page {
-    let (events, odd) = Tokens::new(&prepared(&page.text), page.wide).read();
+    let text = prepared(&page.text);
+    let (events, odd) = Tokens::new(&text, page.wide).read();
     let mut page = rendered(page, events);
     page.odd = odd || page.odd;
     page
@@ -154,7 +157,7 @@ pub(in crate::filters::spam::text) fn render_as_browsers(page: &Text) -> Page {
     rendered(page, events)
 }
 
-fn rendered(page: &Text, events: Vec<Event>) -> Page {
+fn rendered(page: &Text, events: Vec<Event<'_>>) -> Page {
     let mut state = State::new();
     state.facts.length = page.text.chars().count();
     for event in events {
@@ -204,22 +207,26 @@ impl State {
         self.facts.inside.get(tag).is_some_and(|count| *count > 0)
     }
 
-    fn tag(&mut self, tag: &str, attributes: Option<Vec<(String, Text)>>) {
+    fn tag(&mut self, tag: &str, attributes: Option<Vec<Attribute<'_>>>) {
         let namespace = fits(&NAMESPACE, tag);
         let known = ELEMENTS.binary_search(&tag).is_ok();
-        let new = !self.facts.inside.contains_key(tag);
+        let change = if attributes.is_some() { 1 } else { -1 };
+        let inside = self.facts.inside.get_mut(tag);
+        let new = inside.is_none();
+        let count = inside.as_deref().copied().unwrap_or(0) + change;
+        self.facts.closed_extra += u32::from(count < 0);
+        match inside {
+            Some(inside) => *inside = count.max(0),
+            None => {
+                self.facts.inside.insert(tag.to_owned(), count.max(0));
+            }
+        }
         if known || namespace {
             self.facts.elements += 1;
             self.facts.elements_seen += u32::from(new);
         }
         self.facts.tags += 1;
         self.facts.tags_seen += u32::from(new);
-        let count = self.facts.inside.entry(tag.to_owned()).or_default();
-        *count += if attributes.is_some() { 1 } else { -1 };
-        if *count < 0 {
-            *count = 0;
-            self.facts.closed_extra += 1;
-        }
         if namespace || !(known || TRICKS.contains(&tag)) {
             return;
         }
@@ -262,15 +269,13 @@ impl State {
         self.pieces.push(Piece { end: self.text.len(), whitespace, invisible, wide });
     }
 
-    /// The last piece, and whether it is wide.
-    fn last_piece(&self) -> Option<Text> {
+    /// The end of the last piece.
+    fn last_piece(&self) -> Option<Near> {
         let last = self.pieces.last()?;
         let before = self.pieces.len().checked_sub(2).and_then(|place| self.pieces.get(place));
         let start = before.map_or(0, |piece| piece.end);
         let text = self.text.get(start..last.end).unwrap_or_default();
-        // Only its end is looked at.
-        let from = text.char_indices().rev().nth(8).map_or(0, |(at, _)| at);
-        Some(Text { text: text.get(from..).unwrap_or_default().to_owned(), wide: last.wide })
+        Some(Near::of(text.chars().rev(), last.wide))
     }
 
     fn text(&mut self, text: Text) {
@@ -299,45 +304,14 @@ impl State {
             self.facts.font_low_contrast |= why == Hidden::LowContrast;
             self.facts.font_invalid_color |= why == Hidden::InvalidColor;
         }
-        if let Some(last) = self.last_piece() {
-            self.compare(&last, &text);
+        if let Some(tail) = self.last_piece() {
+            let (cut, borders) = cut_by_a_tag(&tail, &Near::of(text.text.chars(), text.wide));
+            self.facts.obfuscation += u32::from(cut);
+            self.backhair.extend(borders);
         }
-        let mut shown = one_blank(&text.text);
-        if !invisible && self.pieces.last().is_some_and(|last| last.whitespace) {
-            shown = shown.strip_prefix(' ').map(str::to_owned).unwrap_or(shown);
-        }
-        self.push(&shown, false, invisible, text.wide);
-    }
-
-    /// Words that are cut by a tag.
-    fn compare(&mut self, last: &Text, text: &Text) {
-        let in_word =
-            |text: &Text, letter: char| !text.is_space(letter) && !letter.is_ascii_punctuation();
-        let is_word = |text: &Text, letter: char| {
-            letter == '_'
-                || if text.wide { letter.is_alphanumeric() } else { letter.is_ascii_alphanumeric() }
-        };
-        let head: Vec<char> = text.text.chars().take(8).collect();
-        let tail: Vec<char> = last.text.chars().rev().take(8).collect();
-        let run = |text: &Text, letters: &[char]| {
-            letters.iter().take(7).take_while(|letter| in_word(text, **letter)).count()
-        };
-        let (head_run, tail_run) = (run(text, &head), run(last, &tail));
-        if head_run > 0 && tail_run > 0 {
-            self.facts.obfuscation += 1;
-        }
-        // A border between letters and others, counted from the tag.
-        let border = |text: &Text, letters: &[char], length: usize| {
-            let inner = length.checked_sub(1).and_then(|at| letters.get(at)).copied();
-            let outer = letters.get(length).copied();
-            inner.is_some_and(|letter| is_word(text, letter))
-                != outer.is_some_and(|letter| is_word(text, letter))
-        };
-        let start = (1..=tail_run).rev().find(|length| border(last, &tail, *length));
-        let end = (1..=head_run).rev().find(|length| border(text, &head, *length));
-        if let (Some(start), Some(end)) = (start, end) {
-            self.backhair.insert((start, end));
-        }
+        let blank = !invisible && self.pieces.last().is_some_and(|last| last.whitespace);
+        push_with_one_blank(&mut self.text, &text.text, blank);
+        self.push("", false, invisible, text.wide);
     }
 
     fn declaration(&mut self, text: &str) {
@@ -368,7 +342,7 @@ impl State {
         }
     }
 
-    fn uris(&mut self, tag: &str, attributes: &mut Vec<(String, Text)>) {
+    fn uris(&mut self, tag: &str, attributes: &mut Vec<Attribute<'_>>) {
         match tag {
             "body" | "table" | "tr" | "td" => self.uri_in(tag, attributes, "background"),
             "a" | "area" | "link" => {
@@ -403,13 +377,13 @@ impl State {
         }
     }
 
-    fn uri_in(&mut self, tag: &str, attributes: &[(String, Text)], name: &str) {
+    fn uri_in(&mut self, tag: &str, attributes: &[Attribute<'_>], name: &str) {
         if let Some(value) = value_of(attributes, name) {
             self.push_uri(tag, value);
         }
     }
 
-    fn base_uri(&mut self, attributes: &[(String, Text)]) {
+    fn base_uri(&mut self, attributes: &[Attribute<'_>]) {
         let href = value_of(attributes, "href").filter(|href| !href.is_empty() && *href != "0");
         let Some(href) = href else { return };
         let uri = self.clean_uri(href);
@@ -425,7 +399,7 @@ impl State {
         self.base = Some(uri.into());
     }
 
-    fn tests(&mut self, tag: &str, attributes: &[(String, Text)]) {
+    fn tests(&mut self, tag: &str, attributes: &[Attribute<'_>]) {
         let value = |name: &str| value_of(attributes, name);
         match tag {
             "font" => {
@@ -502,12 +476,12 @@ fn is_empty(pieces: &[Piece]) -> bool {
     pieces.last().is_none_or(|last| last.end == before.map_or(0, |piece| piece.end))
 }
 
-fn value_of<'a>(attributes: &'a [(String, Text)], name: &str) -> Option<&'a str> {
+fn value_of<'a>(attributes: &'a [Attribute<'_>], name: &str) -> Option<&'a str> {
     attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value.text.as_str())
 }
 
 /// Takes `foo/href` for `href`.
-fn mend(attributes: &mut Vec<(String, Text)>, name: &str) {
+fn mend(attributes: &mut Vec<Attribute<'_>>, name: &str) {
     let word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let bad = |other: &str| {
         other.match_indices('/').any(|(at, _)| {
@@ -519,35 +493,49 @@ fn mend(attributes: &mut Vec<(String, Text)>, name: &str) {
     if let Some(place) = attributes.iter().position(|(other, _)| bad(other)) {
         let (_, value) = attributes.remove(place);
         attributes.retain(|(other, _)| other != name);
-        attributes.push((name.to_owned(), value));
+        attributes.push((name.to_owned().into(), value));
     }
 }
 
 /// Blanks, and no-break spaces in UTF-8 that was not decoded.
 fn is_blank(text: &str) -> bool {
-    let space = |letter: char| letter.is_ascii() && letter.is_whitespace();
-    text.replace("\u{c2}\u{a0}", "").chars().all(space)
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let space = letter.is_ascii() && letter.is_whitespace();
+        if space || (letter == '\u{c2}' && letters.next() == Some('\u{a0}')) {
+            continue;
+        }
+        return false;
+    }
+    true
 }
 
-/// Runs of white space of ASCII as one blank.
-fn one_blank(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+/// Adds a text, its runs of white space of ASCII as one blank; not the first one behind a blank.
+fn push_with_one_blank(out: &mut String, text: &str, behind_blank: bool) {
+    out.reserve(text.len());
+    let start = out.len();
     let mut letters = text.chars().peekable();
-    let mut blank = false;
+    let (mut blank, mut dropped) = (false, false);
     while let Some(letter) = letters.next() {
         let is_blank = letter.is_ascii() && letter.is_whitespace();
         if is_blank && blank {
             continue;
         }
         blank = is_blank;
-        if letter == '\u{c2}' && letters.peek() == Some(&'\u{a0}') {
+        let letter = if letter == '\u{c2}' && letters.peek() == Some(&'\u{a0}') {
             letters.next();
-            out.push(' ');
+            ' '
+        } else if is_blank {
+            ' '
         } else {
-            out.push(if is_blank { ' ' } else { letter });
+            letter
+        };
+        if letter == ' ' && behind_blank && out.len() == start && !dropped {
+            dropped = true;
+        } else {
+            out.push(letter);
         }
     }
-    out
 }
 
 /// A base without the file at its end: `http://host/dir/index.html`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::color::Color;
-use crate::filters::spam::text::perl::Text;
+use super::event::Attribute;
 
 /// Open tags that are remembered; what is deeper looks like its parent.
 const DEPTH_MAX: usize = 10_000;
@@ -103,7 +103,7 @@ impl Styles {
         Some(tag)
     }
 
-    pub(super) fn open(&mut self, tag: &str, attributes: &[(String, Text)]) {
+    pub(super) fn open(&mut self, tag: &str, attributes: &[Attribute<'_>]) {
         let Some(tag) = known(tag) else { return };
         let size = attributes.iter().find(|(name, _)| name == "size");
         if tag == "basefont"
@@ -316,12 +316,13 @@ fn background(text: &str) -> Option<Color> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filters::spam::text::perl::Text;
 
     fn hidden(tags: &[(&str, &str, &str)]) -> Option<Hidden> {
         let mut styles = Styles::new();
         for (tag, name, value) in tags {
             let value = Text { text: (*value).to_owned(), wide: false };
-            styles.open(tag, &[((*name).to_owned(), value)]);
+            styles.open(tag, &[((*name).into(), value)]);
         }
         styles.hidden()
     }

@@ -3,23 +3,12 @@
 //!
 //! All searches that find nothing are remembered: what opens and never closes is looked for once.
 
-use super::entities::decode;
-use crate::filters::spam::text::perl::Text;
+use std::borrow::Cow;
 
-/// What stands in a page, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Event {
-    /// Text, character references read.
-    Text(Text),
-    /// A tag in lower case with its attributes; of two of one name the first counts.
-    Start(String, Vec<(String, Text)>),
-    /// A closing tag in lower case.
-    End(String),
-    /// `<!doctype …>` and `<!entity …>`, whole.
-    Declaration(String),
-    /// A comment, whole.
-    Comment(String),
-}
+use super::entities::decode;
+use super::event::{Attributes, Event};
+use crate::filters::spam::text::perl::Text;
+use crate::mime::lower;
 
 /// Elements whose content is text up to their own closing tag; in the first group no references are read.
 const RAW: [&str; 5] = ["script", "style", "xmp", "iframe", "plaintext"];
@@ -54,7 +43,7 @@ pub(super) struct Tokens<'p> {
     text: &'p str,
     wide: bool,
     /// What comes out.
-    events: Vec<Event>,
+    events: Vec<Event<'p>>,
     at: usize,
     literal: Option<&'static str>,
     /// No closing tag of that element stands behind this place.
@@ -90,7 +79,7 @@ impl<'p> Tokens<'p> {
     }
 
     /// All events of the page, and whether a browser may cut it elsewhere.
-    pub(super) fn read(mut self) -> (Vec<Event>, bool) {
+    pub(super) fn read(mut self) -> (Vec<Event<'p>>, bool) {
         self.run();
         // What is open at the end of the page is closed, so that the rest is not shown as text.
         if let Some(name @ ("style" | "script")) = self.literal {
@@ -98,7 +87,7 @@ impl<'p> Tokens<'p> {
             if !rest.is_empty() {
                 self.text_event(self.at, self.page.len());
             }
-            self.end_event(name.to_owned());
+            self.end_event(name.into());
             self.at = self.page.len();
             self.literal = None;
         }
@@ -131,11 +120,11 @@ impl<'p> Tokens<'p> {
         self.sections.iter().copied().max().unwrap_or(Section::None)
     }
 
-    fn report(&mut self, event: Event) {
+    fn report(&mut self, event: Event<'p>) {
         if !matches!(event, Event::Text(_) | Event::Comment(_))
             && let Some(name) = self.pending_end.take()
         {
-            self.report(Event::End(name.to_owned()));
+            self.report(Event::End(name.into()));
         }
         if self.section() != Section::Ignore {
             self.events.push(event);
@@ -152,7 +141,7 @@ impl<'p> Tokens<'p> {
         self.report(Event::Text(text));
     }
 
-    fn end_event(&mut self, name: String) {
+    fn end_event(&mut self, name: Cow<'p, str>) {
         self.report(Event::End(name));
     }
 
@@ -260,7 +249,7 @@ impl<'p> Tokens<'p> {
                 if open > self.at {
                     self.text_event(self.at, open);
                 }
-                self.end_event(name.to_owned());
+                self.end_event(name.into());
                 self.literal = None;
                 self.raw = false;
                 self.at = close + 1;
@@ -300,17 +289,16 @@ impl<'p> Tokens<'p> {
     fn start_tag(&mut self, at: usize) -> Step {
         let end = self.page.len();
         let name_end = self.skip(at + 2, |octet| !is_space(octet) && octet != b'>');
-        let name = self.slice(at + 1, name_end).to_ascii_lowercase();
+        let name = lower(self.slice(at + 1, name_end));
         self.look_at_name(&name);
         let mut place = self.skip_spaces(name_end);
-        let mut attributes: Vec<(String, Text)> = Vec::new();
-        let mut names = std::collections::HashSet::new();
+        let mut attributes = Attributes::default();
         while place < end && self.octet(place) != b'>' {
             let start = place;
             place = self.skip(place + 1, |o| !is_space(o) && o != b'=' && o != b'>');
             let attribute = self.slice(start, place);
             place = self.skip_spaces(place);
-            let mut value = Text { text: attribute.to_owned(), wide: self.wide };
+            let mut value = None;
             if place < end && self.octet(place) == b'=' {
                 place = self.skip_spaces(place + 1);
                 let (from, to) = match self.octet(place) {
@@ -329,18 +317,19 @@ impl<'p> Tokens<'p> {
                         (from, place)
                     }
                 };
-                value = decode(self.slice(from, to), self.wide, false);
+                value = Some(self.slice(from, to));
                 place = self.skip_spaces(place);
             }
-            let attribute = attribute.to_ascii_lowercase();
-            if names.insert(attribute.clone()) {
-                attributes.push((attribute, value));
-            }
+            // One without value has its name as its value.
+            attributes.add(lower(attribute), || match value {
+                Some(value) => decode(value, self.wide, false),
+                None => Text { text: attribute.to_owned(), wide: self.wide },
+            });
         }
         if place >= end {
             return Step::Unfinished;
         }
-        self.report(Event::Start(name.clone(), attributes));
+        self.report(Event::Start(name.clone(), attributes.into_list()));
         let same = |known: &&&'static str| **known == name;
         if let Some(known) = RAW.iter().find(same) {
             self.literal = Some(known);
@@ -366,7 +355,7 @@ impl<'p> Tokens<'p> {
         let name_end = self.skip(start, |octet| !is_space(octet) && octet != b'>');
         let Some(close) = self.skip_quotes(name_end) else { return Step::Unfinished };
         if name_end > start {
-            self.end_event(self.slice(start, name_end).to_ascii_lowercase());
+            self.end_event(lower(self.slice(start, name_end)));
         } else {
             self.comment_event(at, close + 1);
         }
@@ -535,7 +524,7 @@ impl<'p> Tokens<'p> {
             if let Some(name) = self.literal {
                 match name {
                     "plaintext" | "xmp" | "iframe" | "textarea" => break,
-                    "script" | "style" => self.end_event(name.to_owned()),
+                    "script" | "style" => self.end_event(name.into()),
                     _ => self.pending_end = Some(name),
                 }
                 self.literal = None;
@@ -561,7 +550,7 @@ impl<'p> Tokens<'p> {
             self.at = end;
         }
         if let Some(name) = self.pending_end.take() {
-            self.end_event(name.to_owned());
+            self.end_event(name.into());
         }
     }
 }

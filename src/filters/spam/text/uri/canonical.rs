@@ -1,5 +1,7 @@
 //! The forms of a link: as it was written, and as readers and browsers take it.
 
+use std::borrow::Cow;
+
 use super::domain::{Boundaries, before, is_space, text, to_ascii};
 use super::host;
 use super::redirect::Redirectors;
@@ -35,23 +37,31 @@ impl Reader<'_> {
     pub(super) fn forms(&self, link: &[u8]) -> Vec<Vec<u8>> {
         let mut forms = Forms { links: vec![link.to_vec()], others: Vec::new() };
         let mut at = 0;
-        while let Some(link) = forms.links.get_mut(at) {
-            *link = tidy(link);
-            let link = link.clone();
-            at += 1;
+        while let Some(link) = forms.links.get_mut(at).map(|link| tidy(std::mem::take(link))) {
             let local = matches!(link.as_slice(), [b'#' | b'?' | b'&', ..])
                 || (link.first() == Some(&b'/') && link.get(1) != Some(&b'/'));
-            if link.len() <= 1 || local {
-                continue;
+            if link.len() > 1 && !local {
+                if is_mail(&link) {
+                    mail_forms(&link, &mut forms.others);
+                } else {
+                    self.web_forms(&link, &mut forms);
+                }
             }
-            if is_mail(&link) {
-                mail_forms(&link, &mut forms.others);
+            if let Some(slot) = forms.links.get_mut(at) {
+                *slot = link;
+            }
+            at += 1;
+        }
+        let Forms { links: mut all, others } = forms;
+        let mut kept = 0;
+        while kept < all.len() {
+            if all.iter().take(kept).any(|known| all.get(kept) == Some(known)) {
+                all.remove(kept);
             } else {
-                self.web_forms(&link, &mut forms);
+                kept += 1;
             }
         }
-        let mut all: Vec<Vec<u8>> = Vec::new();
-        for form in forms.links.into_iter().chain(forms.others) {
+        for form in others {
             if !all.contains(&form) {
                 all.push(form);
             }
@@ -61,42 +71,47 @@ impl Reader<'_> {
 
     fn web_forms(&self, link: &[u8], forms: &mut Forms) {
         let plain = plain(link, self.wide);
-        if plain != link {
-            forms.others.push(plain.clone());
+        if *plain != *link {
+            forms.others.push(plain.to_vec());
         }
         let Some(mut pieces) = Pieces::of(&plain) else { return };
         let without_port = pieces.without_default_port();
-        if let Some(rest) = without_port.as_ref().filter(|rest| rest.len() < pieces.rest.len()) {
+        if let Some(rest) = without_port.filter(|rest| rest.len() < pieces.rest.len()) {
             forms.others.push(pieces.with_rest(rest));
         }
-        let ascii = to_ascii(&pieces.host).into_owned();
-        if ascii != pieces.host.to_ascii_lowercase() {
-            pieces.host.clone_from(&ascii);
+        let ascii = to_ascii(pieces.host);
+        let same = ascii.len() == pieces.host.len()
+            && ascii.iter().zip(pieces.host).all(|(own, host)| *own == host.to_ascii_lowercase());
+        if !same {
+            pieces.host = &ascii;
             forms.others.push(pieces.whole());
-            if let Some(rest) = without_port.filter(|rest| !matches!(rest.as_slice(), [] | b"0")) {
-                forms.others.push(pieces.with_rest(&rest));
+            if let Some(rest) = without_port.filter(|rest| !matches!(*rest, [] | b"0")) {
+                forms.others.push(pieces.with_rest(rest));
             }
         }
-        let shown = pieces.host.iter().copied().filter(|octet| *octet > 0x20).collect();
-        pieces.replace_host(shown, &mut forms.others);
+        let shown: Vec<u8>;
+        if pieces.host.iter().any(|octet| *octet <= 0x20) {
+            shown = pieces.host.iter().copied().filter(|octet| *octet > 0x20).collect();
+            pieces.replace_host(&shown, &mut forms.others);
+        }
         if forms.links.len() < REDIRECTS_MAX {
             let whole = pieces.whole();
             let target = self.redirectors.target(&whole);
-            forms.links.extend(target.or_else(|| link_within(&pieces.rest)).map(<[u8]>::to_vec));
+            forms.links.extend(target.or_else(|| link_within(pieces.rest)).map(<[u8]>::to_vec));
         }
-        if let Some(at) = memchr::memchr(b'@', &pieces.host).filter(|at| *at > 0) {
-            let behind = pieces.host.get(at + 1..).unwrap_or_default().to_vec();
+        if let Some(at) = memchr::memchr(b'@', pieces.host).filter(|at| *at > 0) {
+            let behind = pieces.host.get(at + 1..).unwrap_or_default();
             pieces.replace_host(behind, &mut forms.others);
         }
         let end = pieces.host.iter().rposition(u8::is_ascii_alphanumeric).map_or(0, |at| at + 1);
-        let shorter = pieces.host.get(..end).unwrap_or_default().to_vec();
+        let shorter = pieces.host.get(..end).unwrap_or_default();
         pieces.replace_host(shorter, &mut forms.others);
         self.numeric_forms(&pieces, &ascii, &mut forms.others);
     }
 
     /// Hosts that are numbers, and single words, which browsers look for in `com`.
-    fn numeric_forms(&self, pieces: &Pieces, ascii: &[u8], others: &mut Vec<Vec<u8>>) {
-        if let Some(host) = host::address_of_number(&pieces.host) {
+    fn numeric_forms(&self, pieces: &Pieces<'_>, ascii: &[u8], others: &mut Vec<Vec<u8>>) {
+        if let Some(host) = host::address_of_number(pieces.host) {
             others.push(pieces.with_host(&host));
             return;
         }
@@ -106,7 +121,7 @@ impl Reader<'_> {
             && pieces.scheme == b"http://"
             && !pieces.with_user
             && ascii != b"localhost"
-            && matches!(pieces.port.as_deref(), None | Some(b"" | b"80"))
+            && matches!(pieces.port, None | Some(b"" | b"80"))
             && !self.boundaries.ends_well(&to_ascii(ascii))
         {
             others.push(pieces.with_host(&[b"www.", word, b".com"].concat()));
@@ -119,18 +134,18 @@ fn is_one_label(host: &[u8]) -> bool {
 }
 
 /// A web link in pieces.
-struct Pieces {
-    scheme: Vec<u8>,
+struct Pieces<'l> {
+    scheme: &'l [u8],
     with_user: bool,
-    host: Vec<u8>,
+    host: &'l [u8],
     /// What follows the host, with the port.
-    rest: Vec<u8>,
+    rest: &'l [u8],
     /// Digits of the port; `None`: no colon.
-    port: Option<Vec<u8>>,
+    port: Option<&'l [u8]>,
 }
 
-impl Pieces {
-    fn of(link: &[u8]) -> Option<Self> {
+impl<'l> Pieces<'l> {
+    fn of(link: &'l [u8]) -> Option<Self> {
         let scheme =
             [b"https://".as_slice(), b"http://"].iter().find(|one| starts_with(link, one))?.len();
         let (scheme, behind) = link.split_at_checked(scheme)?;
@@ -147,29 +162,23 @@ impl Pieces {
         let rest = from.get(host.len()..)?;
         let port =
             rest.strip_prefix(b":").map(|port| before(port, |octet| !octet.is_ascii_digit()));
-        Some(Self {
-            scheme: scheme.to_vec(),
-            with_user: user.is_some(),
-            host: host.to_vec(),
-            rest: rest.to_vec(),
-            port: port.map(<[u8]>::to_vec),
-        })
+        Some(Self { scheme, with_user: user.is_some(), host, rest, port })
     }
 
     fn whole(&self) -> Vec<u8> {
-        [self.scheme.as_slice(), &self.host, &self.rest].concat()
+        [self.scheme, self.host, self.rest].concat()
     }
 
     fn with_rest(&self, rest: &[u8]) -> Vec<u8> {
-        [self.scheme.as_slice(), &self.host, rest].concat()
+        [self.scheme, self.host, rest].concat()
     }
 
     fn with_host(&self, host: &[u8]) -> Vec<u8> {
-        [self.scheme.as_slice(), host, &self.rest].concat()
+        [self.scheme, host, self.rest].concat()
     }
 
     /// Takes another host and notes the link with it, if it is another.
-    fn replace_host(&mut self, host: Vec<u8>, others: &mut Vec<Vec<u8>>) {
+    fn replace_host(&mut self, host: &'l [u8], others: &mut Vec<Vec<u8>>) {
         if host != self.host {
             self.host = host;
             others.push(self.whole());
@@ -177,22 +186,23 @@ impl Pieces {
     }
 
     /// What follows the host, without a port that its scheme has anyway; `None` if no port is named.
-    fn without_default_port(&self) -> Option<Vec<u8>> {
-        let port = self.port.as_deref().filter(|port| !port.is_empty())?;
+    fn without_default_port(&self) -> Option<&'l [u8]> {
+        let port = self.port.filter(|port| !port.is_empty())?;
         let default: &[u8] = if self.scheme == b"http://" { b"80" } else { b"443" };
         let behind = self.rest.get(1 + port.len()..).unwrap_or_default();
         let word =
             behind.first().is_some_and(|octet| octet.is_ascii_alphabetic() || *octet == b'_');
         if port == default && !word {
-            return Some(behind.to_vec());
+            return Some(behind);
         }
-        Some(self.rest.clone())
+        Some(self.rest)
     }
 }
 
 /// Without line ends, and white space at both ends.
-fn tidy(link: &[u8]) -> Vec<u8> {
-    let mut out: Vec<u8> = link.iter().copied().filter(|octet| *octet != b'\n').collect();
+fn tidy(link: Vec<u8>) -> Vec<u8> {
+    let mut out = link;
+    out.retain(|octet| *octet != b'\n');
     let end = out.iter().rposition(|octet| !is_space(*octet)).map_or(0, |at| at + 1);
     out.truncate(end);
     let start = out.iter().position(|octet| !is_space(*octet)).unwrap_or(0);
@@ -256,8 +266,24 @@ fn in_angles(link: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// True if there is nothing that browsers would read otherwise than it is written; not all such links are known.
+fn is_plain(link: &[u8]) -> bool {
+    let Some(behind) = link.strip_prefix(b"https://").or_else(|| link.strip_prefix(b"http://"))
+    else {
+        return false;
+    };
+    let host = before(behind, |octet| matches!(octet, b'/' | b'?' | b'#')).len();
+    memchr::memchr2(b'\\', b'%', link).is_none()
+        && memchr::memmem::find(link, b"&#").is_none()
+        && (host == 0 || matches!(behind.get(host), None | Some(b'/')))
+}
+
 /// A web link as browsers read it.
-fn plain(link: &[u8], wide: bool) -> Vec<u8> {
+fn plain(link: &[u8], wide: bool) -> Cow<'_, [u8]> {
+    if is_plain(link) { link.into() } else { read_plainly(link, wide).into() }
+}
+
+fn read_plainly(link: &[u8], wide: bool) -> Vec<u8> {
     let mut out: Vec<u8> =
         link.iter().map(|octet| if *octet == b'\\' { b'/' } else { *octet }).collect();
     for scheme in [b"https:".as_slice(), b"http:"] {
@@ -483,6 +509,16 @@ mod tests {
         #[test]
         fn no_octets_make_it_fail(link in "(http://|mailto:|https?:)?[a-c.@:/%&#;x0-9<>é?]{0,60}") {
             let _ = forms(&link);
+        }
+
+        #[test]
+        fn a_plain_link_is_read_as_it_is_written(
+            link in "https?://[a-c.@:/&#;x0-9<>é?]{0,20}",
+            wide in any::<bool>(),
+        ) {
+            if is_plain(link.as_bytes()) {
+                prop_assert_eq!(read_plainly(link.as_bytes(), wide), link.as_bytes());
+            }
         }
     }
 }

@@ -55,8 +55,11 @@ impl Boundaries {
         if label.is_empty() || label.len() > LABEL_MAX {
             return false;
         }
-        let lower = label.to_ascii_lowercase();
-        std::str::from_utf8(&lower).is_ok_and(|label| self.one.contains(label))
+        let mut lower = [0_u8; LABEL_MAX];
+        let Some(lower) = lower.get_mut(..label.len()) else { return false };
+        lower.copy_from_slice(label);
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower).is_ok_and(|label| self.one.contains(label))
     }
 
     /// The same for a name behind a scheme or an `@`. Without any list, every word of letters counts.
@@ -80,32 +83,44 @@ impl Boundaries {
     /// The registered domain of a host name in ASCII and lower case: what stands before the registry's suffix is cut
     /// down to one label.
     pub(in crate::filters::spam) fn registered(&self, host: &str) -> String {
-        let labels: Vec<&str> = host.split('.').filter(|label| !label.is_empty()).collect();
-        let mut from = 0;
-        while labels.len() - from > 1 {
-            if self.is_suffix(labels.get(from..).unwrap_or_default()) {
+        if host.split('.').any(str::is_empty) {
+            let labels: Vec<&str> = host.split('.').filter(|label| !label.is_empty()).collect();
+            return if labels.is_empty() {
+                String::new()
+            } else {
+                self.registered(&labels.join("."))
+            };
+        }
+        let (mut before, mut name) = (host, host);
+        while let Some((_, shorter)) = name.split_once('.') {
+            if self.is_suffix(name) {
                 break;
             }
-            from += 1;
+            (before, name) = (name, shorter);
         }
-        labels.get(from.saturating_sub(1)..).unwrap_or_default().join(".")
+        before.to_owned()
     }
 
-    fn is_suffix(&self, labels: &[&str]) -> bool {
+    fn is_suffix(&self, name: &str) -> bool {
         let state = |label: &str| US_STATES.contains(&label);
-        match labels {
-            [_, _] => self.two.contains(labels.join(".").as_str()),
-            [_, middle, "us"] => state(middle),
-            [_, _, _] => self.three.contains(labels.join(".").as_str()),
-            ["pvt", "k12", below, "us"] | ["ci" | "co", _, below, "us"] => state(below),
+        let mut pieces = name.splitn(5, '.');
+        match [(); 5].map(|()| pieces.next()) {
+            [Some(_), Some(_), None, ..] => self.two.contains(name),
+            [Some(_), Some(middle), Some("us"), None, _] => state(middle),
+            [Some(_), Some(_), Some(_), None, _] => self.three.contains(name),
+            [Some("pvt"), Some("k12"), Some(below), Some("us"), None]
+            | [Some("ci" | "co"), Some(_), Some(below), Some("us"), None] => state(below),
             _ => false,
         }
     }
 
     /// Host and registered domain of a link. `None`: it has no host that could exist.
     pub(in crate::filters::spam) fn of_link(&self, link: &[u8]) -> Option<(String, String)> {
-        let link = link.to_ascii_lowercase();
-        let link = link.as_slice();
+        let lower: Cow<'_, [u8]> = match link.iter().any(u8::is_ascii_uppercase) {
+            true => link.to_ascii_lowercase().into(),
+            false => link.into(),
+        };
+        let link = &*lower;
         if [b"javascript:".as_slice(), b"cid:", b"file:"].iter().any(|no| link.starts_with(no)) {
             return None;
         }

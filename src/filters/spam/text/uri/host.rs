@@ -7,6 +7,10 @@ use super::domain::text;
 ///
 /// As SpamAssassin does it, a lone zero of four numbers is written as nothing: `127...1`.
 pub(super) fn address_of_number(host: &[u8]) -> Option<Vec<u8>> {
+    let last = host.rsplit(|octet| *octet == b'.').next()?;
+    if !last.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
     let pieces: Vec<&[u8]> = host.split(|octet| *octet == b'.').collect();
     match pieces.as_slice() {
         [one] => {

@@ -44,7 +44,10 @@ impl PageLinks {
     /// `wide`: see [`Text`]; it is that of the page. `room`: octets that are left, at first [`ROOM`].
     pub(in crate::filters::spam) fn read(page: &Html, wide: bool, room: &mut usize) -> Self {
         let mut all = Self { truncated: page.uri_truncated, wide, ..Self::default() };
-        let octets = |text: &str| Text { text: text.to_owned(), wide }.octets();
+        let octets = |text: &str| match text.is_ascii() {
+            true => text.as_bytes().to_vec(),
+            false => Text { text: text.to_owned(), wide }.octets(),
+        };
         for uri in &page.uris {
             let length = uri.value.len() + uri.base.as_ref().map_or(0, |base| base.len());
             match room.checked_sub(length) {

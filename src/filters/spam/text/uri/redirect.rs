@@ -51,6 +51,9 @@ impl Redirectors {
 
     /// The link to which this one leads on. A pattern that costs too many steps does not match.
     pub(super) fn target<'l>(&self, link: &'l [u8]) -> Option<&'l [u8]> {
+        if self.gate.as_ref().is_some_and(|gate| !gate.is_match(link)) {
+            return None;
+        }
         let fits = self.gate.as_ref().map(|gate| gate.matches(link));
         self.patterns.iter().enumerate().find_map(|(place, regex)| {
             if fits.as_ref().is_some_and(|fits| !fits.matched(place)) {

@@ -45,6 +45,7 @@ impl<'a> Address<'a> {
 
 /// The address that `link` means on a page whose base is `base`; an empty base is none.
 pub(super) fn resolve(base: &[u8], link: &[u8]) -> Vec<u8> {
+    let room = base.len() + link.len() + 8;
     let base = Address::read(base);
     let mut link = Address::read(link);
     if link.scheme.is_some() && link.scheme == base.scheme {
@@ -62,23 +63,27 @@ pub(super) fn resolve(base: &[u8], link: &[u8]) -> Vec<u8> {
     } else {
         without_dots(&merged(&base, link.path))
     };
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(room);
+    let mut add = |sign: &[u8], piece: &[u8]| {
+        out.extend_from_slice(sign);
+        out.extend_from_slice(piece);
+    };
     match (scheme, authority) {
-        (Some(scheme), _) if scheme != b"0" => out.extend([scheme, b":"].concat()),
+        (Some(scheme), _) if scheme != b"0" => add(scheme, b":"),
         // Without a scheme, the first label tells what is meant.
-        (_, Some(host)) if begins(host, b"www") => out.extend_from_slice(b"http:"),
-        (_, Some(host)) if begins(host, b"ftp") => out.extend_from_slice(b"ftp:"),
+        (_, Some(host)) if begins(host, b"www") => add(b"http:", b""),
+        (_, Some(host)) if begins(host, b"ftp") => add(b"ftp:", b""),
         _ => {}
     }
     if let Some(authority) = authority {
-        out.extend([b"//", authority].concat());
+        add(b"//", authority);
     }
-    out.extend(path);
+    add(b"", &path);
     if let Some(query) = query {
-        out.extend([b"?", query].concat());
+        add(b"?", query);
     }
     if let Some(fragment) = link.fragment {
-        out.extend([b"#", fragment].concat());
+        add(b"#", fragment);
     }
     out
 }

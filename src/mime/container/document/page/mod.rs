@@ -103,7 +103,7 @@ impl Page<'_> {
     }
 
     fn element(&mut self, element: &Element<'_>, xml: bool) {
-        let name = element.name.as_str();
+        let name = &*element.name;
         let kind = element.get("type").or_else(|| element.get("language")).unwrap_or("");
         let kind = kind.to_ascii_lowercase();
         match name {
@@ -116,7 +116,8 @@ impl Page<'_> {
             }
             _ => {}
         }
-        let saved_as: Vec<String> = element.get("download").map(entities).into_iter().collect();
+        let saved_as = element.get("download").map(|name| entities(name).into_owned());
+        let saved_as: Vec<String> = saved_as.into_iter().collect();
         self.names.extend(saved_as.iter().filter(|name| !name.is_empty()).cloned());
         for (attribute, value) in &element.attributes {
             if value.is_empty() {
@@ -124,7 +125,7 @@ impl Page<'_> {
             }
             if html::is_handler(attribute) {
                 self.opened.flag(PartFlag::Script);
-                self.push_script(entities(value), false, 0);
+                self.push_script(entities(value).into_owned(), false, 0);
             } else if attribute == "srcdoc" {
                 self.file(Member { data: page_of(&entities(value)), ..Member::default() });
             } else if attribute == "style" {
@@ -180,7 +181,7 @@ impl Page<'_> {
         }
         let basic = kind.contains("vb");
         if xml && memchr::memchr(b'&', raw.as_bytes()).is_some() {
-            self.push_script(entities(raw), basic, 0);
+            self.push_script(entities(raw).into_owned(), basic, 0);
         }
         self.push_script(raw.to_owned(), basic, 0);
     }
