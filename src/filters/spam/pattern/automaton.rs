@@ -2,9 +2,11 @@
 //!
 //! An automaton lets through more than its pattern does, never less: looks and assertions are taken to hold, long counts
 //! to be reached, and all that was not learned to match. What it knows it learns from the texts it sees, a place at a
-//! time, so that it stays small; a full one learns no more. Nobody waits for it: who cannot have it at once does without.
+//! time, so that it stays small; a full one learns no more, nor does any once all together hold [`HELD_MAX`]: then the
+//! programs do what it would have done. Nobody waits for it: who cannot have it at once does without.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{RwLock, RwLockReadGuard};
 
 use super::program::{Program, Step};
@@ -15,6 +17,13 @@ use super::window::{self, State};
 const DEPTH: usize = 48;
 /// States of the program that are gone through to make one.
 const BUDGET: usize = 400_000;
+
+/// Octets of memory that one automaton may take for what it learns.
+const OWN_MAX: usize = 1 << 20;
+/// The same for all of this process, whatever texts strangers write to make them learn.
+const HELD_MAX: usize = 16 << 20;
+/// What all of them take.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// No match begins so.
 const NEVER: u16 = u16::MAX;
@@ -44,6 +53,41 @@ pub(super) struct Known {
     /// States of the program that may still be gone through.
     left: usize,
     seen: Vec<u64>,
+    held: Held,
+}
+
+/// The octets of memory that one automaton takes; they are given back with it.
+#[derive(Debug)]
+struct Held {
+    own: usize,
+    all: &'static AtomicUsize,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { own: 0, all: &HELD }
+    }
+}
+
+impl Held {
+    /// False if there is no room for so many more.
+    fn take(&mut self, octets: usize) -> bool {
+        if self.own + octets > OWN_MAX {
+            return false;
+        }
+        if self.all.fetch_add(octets, Ordering::Relaxed) + octets > HELD_MAX {
+            self.all.fetch_sub(octets, Ordering::Relaxed);
+            return false;
+        }
+        self.own += octets;
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 /// What is known of a place of a text.
@@ -138,8 +182,18 @@ impl Known {
         };
         self.left -= 1;
         let taking = window::taking(program, states.clone(), &mut self.seen, &mut self.left);
+        let entries = taking.as_ref().map_or(0, Vec::len);
+        let size = entries * size_of::<(OctetSet, State)>()
+            + states.len() * size_of::<State>()
+            + width * size_of::<u16>()
+            + 2 * size_of::<Vec<State>>();
+        if !self.held.take(size) {
+            self.left = 0;
+            return UNKNOWN;
+        }
         let number = match taking {
-            Some(taking) => {
+            Some(mut taking) => {
+                taking.shrink_to_fit();
                 self.taking.push(taking);
                 self.next.resize(self.next.len() + width, UNKNOWN);
                 number
@@ -182,4 +236,24 @@ fn classes(program: &Program) -> (Box<[u8; 256]>, Vec<u8>) {
         }
     }
     (classes, firsts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_hold_is_bounded_and_given_back() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let many = HELD_MAX / OWN_MAX;
+        let mut held: Vec<Held> = (0..=many).map(|_| Held { own: 0, all: &ALL }).collect();
+        let full = held.iter_mut().map(|held| held.take(OWN_MAX)).filter(|full| *full).count();
+        assert_eq!(full, many);
+        assert!(held.iter_mut().all(|held| !held.take(1)));
+        held.pop();
+        held.pop();
+        assert_eq!(ALL.load(Ordering::Relaxed), HELD_MAX - OWN_MAX);
+        drop(held);
+        assert_eq!(ALL.load(Ordering::Relaxed), 0);
+    }
 }
