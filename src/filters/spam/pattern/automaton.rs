@@ -15,8 +15,8 @@ use super::window::{self, State};
 
 /// Octets that are looked at.
 const DEPTH: usize = 48;
-/// States of the program that are gone through to make one.
-const BUDGET: usize = 400_000;
+/// States of the program that are gone through to make one, in all its life.
+pub(super) const BUDGET: usize = 400_000;
 
 /// Octets of memory that one automaton may take for what it learns.
 const OWN_MAX: usize = 1 << 20;

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, RwLockReadGuard};
 
-use super::automaton::{Automaton, Known, Look};
+use super::automaton::{Automaton, BUDGET, Known, Look};
 use super::machine::Machine;
 use super::program::Program;
 
@@ -79,7 +79,10 @@ impl Search<'_> {
         };
         // Who reads must be done before anybody can write.
         drop(known);
-        if let Some(at) = self.unknown {
+        // No answer may be missing because something was learned: what a search has left must outlast that.
+        if let Some(at) = self.unknown
+            && machine.left > BUDGET as u64
+        {
             let took = automaton.learn(self.program, self.text, at);
             machine.left = machine.left.saturating_sub(took as u64);
         }

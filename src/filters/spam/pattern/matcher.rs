@@ -206,6 +206,9 @@ impl Pattern {
         let mut search = self.gate.search(&self.program, text, machine);
         let mut at = from;
         for place in places {
+            if machine.left == 0 {
+                return None;
+            }
             let Some(last) = place.checked_sub(min) else { continue };
             at = at.max(place.saturating_sub(max));
             while at <= last {
