@@ -83,8 +83,8 @@ struct Counts {
     text: u32,
 }
 
-/// The words of strangers: where they fall in the table is drawn anew each time.
-type Words<'p> = HashMap<&'p str, Counts, foldhash::fast::RandomState>;
+/// Strangers choose the words: no hash but the standard one, which they cannot foresee.
+type Words<'p> = HashMap<&'p str, Counts>;
 
 /// Words of the HTML and of the plain text below a part.
 fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> Words<'p> {

@@ -266,8 +266,9 @@ impl Pattern {
     /// few starts are left to try by that.
     pub(in crate::filters::spam) fn before_place(&self) -> Option<(usize, usize)> {
         let before = self.window.as_ref()?.before;
-        let max = before.max.filter(|max| max - before.min <= NEAR_MAX && !self.start.text)?;
-        Some((before.min, max))
+        let max = before.max.filter(|_| !self.start.text)?;
+        let few = max.checked_sub(before.min).is_some_and(|more| more <= NEAR_MAX);
+        few.then_some((before.min, max))
     }
 }
 
