@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::budget::Budget;
 use super::container::{self, Ask, Container, Password};
+use super::delimiters::Delimiters;
 use super::field::{Field, percent_decode};
 use super::header::{self, LineEnds};
 use super::transfer::{self, Encoding};
@@ -142,8 +143,11 @@ pub fn header(octets: &[u8]) {
 pub fn multipart(octets: &[u8]) {
     let (boundary, body) =
         octets.split_at(memchr::memchr(b'\n', octets).unwrap_or(octets.len()).min(70));
+    let body = &bytes::Bytes::copy_from_slice(body);
+    let known = Delimiters::of(body);
     for manner in [multipart::Manner::Strict, multipart::Manner::Loose] {
-        let split = multipart::split(body, boundary, manner, 50);
+        let split = multipart::split(body, boundary, manner, 50, None);
+        assert_eq!(split, multipart::split(body, boundary, manner, 50, known.as_ref()));
         let mut at = split.preamble.end;
         for part in &split.parts {
             assert!(at <= part.start && part.start <= part.end && part.end <= body.len());

@@ -1,13 +1,14 @@
 //! Octets to [`Message`], once.
 //!
-//! The walk has an explicit stack, never recursion; each body is searched once for each of its boundaries; depth,
-//! parts, fields, parameters, members and unpacked octets have limits ([`Limits`]), and so has time. Where readers of
-//! mail differ (two boundaries, two transfer encodings, …) every plausible reading is decoded: the first one as the
-//! part itself, the others as further children whose path ends in `readingN`.
+//! The walk has an explicit stack, never recursion; each body is searched once for each of its boundaries, by an index
+//! where there are many; depth, parts, fields, parameters, members and unpacked octets have limits ([`Limits`]), and so
+//! has time. Where readers of mail differ (two boundaries, two transfer encodings, …) every plausible reading is
+//! decoded: the first one as the part itself, the others as further children whose path ends in `readingN`.
 
 mod budget;
 mod charset;
 mod container;
+mod delimiters;
 mod facts;
 mod field;
 #[doc(hidden)]

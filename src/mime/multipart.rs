@@ -1,8 +1,11 @@
 //! A multipart body to its parts (RFC 2046 section 5.1), by one pass for one boundary.
 
+use std::iter::Peekable;
 use std::ops::Range;
 
 use memchr::memmem;
+
+use super::delimiters::{Delimiters, LEAD_MAX};
 
 /// How exactly a line must be the delimiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +45,49 @@ struct Delimiter {
     strict: bool,
 }
 
-/// Splits `body`, giving no more than `parts_max` parts.
-pub(super) fn split(body: &[u8], boundary: &[u8], manner: Manner, parts_max: usize) -> Split {
+/// Where a delimiter stands in a body, one place after the other.
+struct Search<'a, I: Iterator<Item = usize>> {
+    body: &'a [u8],
+    finder: memmem::Finder<'a>,
+    /// Places that are known, behind the first octets.
+    known: Option<Peekable<I>>,
+}
+
+impl<I: Iterator<Item = usize>> Search<'_, I> {
+    /// The first place at or behind `from` that can be one of a delimiter line.
+    fn next(&mut self, from: usize) -> Option<usize> {
+        let length = self.finder.needle().len();
+        let find = |to: usize| {
+            let octets = self.body.get(from..to.min(self.body.len()))?;
+            self.finder.find(octets).map(|hit| from + hit)
+        };
+        let Some(known) = &mut self.known else { return find(self.body.len()) };
+        // What begins here may have its line begin with the body.
+        let first = find(LEAD_MAX + length);
+        if first.is_some() {
+            return first;
+        }
+        while known.next_if(|at| *at < from.max(LEAD_MAX + 1)).is_some() {}
+        known.peek().copied()
+    }
+}
+
+/// Splits `body`, giving no more than `parts_max` parts. `known`: places of delimiters, if somebody has looked for them.
+pub(super) fn split(
+    body: &[u8],
+    boundary: &[u8],
+    manner: Manner,
+    parts_max: usize,
+    known: Option<&Delimiters>,
+) -> Split {
     let mut split = Split { preamble: 0..body.len(), ..Split::default() };
     let mut delimiter = Vec::with_capacity(boundary.len() + 2);
     delimiter.extend_from_slice(b"--");
     delimiter.extend_from_slice(boundary.trim_ascii_end());
-    let finder = memmem::Finder::new(&delimiter);
+    let known = known.and_then(|known| known.places(body, &delimiter)).map(Iterator::peekable);
+    let mut search = Search { body, finder: memmem::Finder::new(&delimiter), known };
     let (mut from, mut open, mut seen) = (0, None::<usize>, false);
-    while let Some(hit) = finder.find(body.get(from..).unwrap_or_default()) {
-        let at = from + hit;
+    while let Some(at) = search.next(from) {
         let Some(found) = delimiter_at(body, at, delimiter.len()) else {
             from = at + delimiter.len();
             continue;
@@ -101,7 +137,7 @@ fn delimiter_at(body: &[u8], at: usize, length: usize) -> Option<Delimiter> {
         .iter()
         .rev()
         .take_while(|octet| matches!(octet, b' ' | b'\t' | b'-'))
-        .take(9)
+        .take(LEAD_MAX)
         .count();
     let line_start = at - lead;
     let strict_start = lead == 0;
@@ -175,7 +211,7 @@ mod tests {
     use super::*;
 
     fn check(body: &str, manner: Manner, preamble: &str, parts: &[&str], epilogue: &str) -> Split {
-        let split = split(body.as_bytes(), b"x", manner, 99);
+        let split = split(body.as_bytes(), b"x", manner, 99, None);
         assert_eq!(&body[split.preamble.clone()], preamble, "{body:?}");
         let got: Vec<_> = split.parts.iter().map(|part| &body[part.clone()]).collect();
         assert_eq!(got, parts, "{body:?}");
@@ -211,9 +247,9 @@ mod tests {
 
     #[test]
     fn no_more_parts_are_given_than_asked_for() {
-        let one = split(b"--x\na\n--x\nb\n--x--", b"x", Manner::Strict, 1);
+        let one = split(b"--x\na\n--x\nb\n--x--", b"x", Manner::Strict, 1, None);
         assert_eq!((one.parts.len(), one.too_many), (1, true));
-        let two = split(b"--x\na\n--x\nb\n--x--", b"x", Manner::Strict, 2);
+        let two = split(b"--x\na\n--x\nb\n--x--", b"x", Manner::Strict, 2, None);
         assert_eq!((two.parts.len(), two.too_many), (2, false));
     }
 
@@ -226,11 +262,29 @@ mod tests {
 
     proptest! {
         #[test]
+        fn known_places_change_nothing(
+            body in "(--abc|--abcd|--|-|\r\n|\n|\r| |\t|a long tail of a line){0,60}",
+            boundary in "abc|abcd|ab|---|----|abc-",
+            cut in (0_usize..99, 0_usize..99),
+            loose: bool,
+            parts_max in 0_usize..9,
+        ) {
+            let body = bytes::Bytes::from(body);
+            let manner = if loose { Manner::Loose } else { Manner::Strict };
+            let from = cut.0.min(body.len());
+            let part = body.slice(from..body.len().saturating_sub(cut.1).max(from));
+            let known = Delimiters::of(&body);
+            let without = split(&part, boundary.as_bytes(), manner, parts_max, None);
+            let with = split(&part, boundary.as_bytes(), manner, parts_max, known.as_ref());
+            prop_assert_eq!(with, without);
+        }
+
+        #[test]
         fn parts_lie_in_the_body_in_order(
             body in "(--x|--|\r\n|\n| |a|x){0,60}", loose: bool, parts_max in 0_usize..9
         ) {
             let manner = if loose { Manner::Loose } else { Manner::Strict };
-            let split = split(body.as_bytes(), b"x", manner, parts_max);
+            let split = split(body.as_bytes(), b"x", manner, parts_max, None);
             let mut at = split.preamble.end;
             for part in &split.parts {
                 prop_assert!(at <= part.start && part.start <= part.end && part.end <= body.len());

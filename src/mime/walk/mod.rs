@@ -11,9 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::Limits;
 use super::budget::Budget;
+use super::delimiters::Delimiters;
 use super::facts::{Facts, Reading, Structure};
 use super::header::{self, LineEnds, Section};
-use super::multipart::{self, Manner};
+use super::multipart::{self, Manner, Split};
 use super::transfer::{self, Encoding};
 use crate::mail::{Defect, DefectCode, Message, Part, PartFlag, PartKind};
 use locked::Locked;
@@ -81,6 +82,9 @@ pub(super) struct Walk {
     seen_links: HashSet<String>,
     /// Octets that may still be read another way.
     again_bytes: usize,
+    /// Octets that were searched for delimiters since places of them were noted.
+    searched_bytes: usize,
+    delimiters: Option<Delimiters>,
     /// Containers in which something needs a password.
     locked: Vec<Locked>,
     /// How many readings of a part are among them.
@@ -103,6 +107,8 @@ impl Walk {
             again_bytes: again.max(limits.again_bytes_min),
             message: Message { raw, ..Message::default() },
             budget: Budget::new(limits),
+            searched_bytes: 0,
+            delimiters: None,
             work: Vec::new(),
             seen: HashSet::new(),
             opened: HashMap::new(),
@@ -318,17 +324,17 @@ impl Walk {
             return;
         }
         let parts_max = self.budget.parts_left();
-        let mut split = multipart::split(body, boundary, manner, parts_max);
+        let mut split = self.split(body, boundary, manner, parts_max);
         if split.parts.is_empty() && all_readings {
             if !split.closed {
                 self.note(DefectCode::BoundaryNeverAppears, &path, "");
             }
             let alike = split.alike;
             if let Some(guess) = multipart::guess_boundary(body) {
-                split = multipart::split(body, guess, Manner::Strict, parts_max);
+                split = self.split(body, guess, Manner::Strict, parts_max);
             }
             if split.parts.is_empty() && alike {
-                split = multipart::split(body, boundary, Manner::Loose, parts_max);
+                split = self.split(body, boundary, Manner::Loose, parts_max);
             }
         } else if split.alike && all_readings {
             let reading = Reading {
@@ -372,6 +378,20 @@ impl Walk {
             }));
         }
         self.outside(index, &body.slice(split.epilogue), "epilogue");
+    }
+
+    /// Splits a body. A large one that was searched for many boundaries is indexed first.
+    fn split(&mut self, body: &Bytes, boundary: &[u8], manner: Manner, parts_max: usize) -> Split {
+        const LARGE_BYTES: usize = 256 << 10;
+        const SEARCHES: usize = 4;
+        if !self.delimiters.as_ref().is_some_and(|known| known.cover(body)) {
+            self.searched_bytes = self.searched_bytes.saturating_add(body.len());
+            if body.len() >= LARGE_BYTES && self.searched_bytes / SEARCHES > body.len() {
+                self.searched_bytes = 0;
+                self.delimiters = Delimiters::of(body);
+            }
+        }
+        multipart::split(body, boundary, manner, parts_max, self.delimiters.as_ref())
     }
 
     /// Looks at what stands outside of the parts of a multipart, if it is more than a line for old readers.

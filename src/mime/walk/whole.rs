@@ -5,36 +5,38 @@ use crate::mail::DefectCode;
 /// Octets of a line without its end (RFC 5322 section 2.1.1).
 const LINE_BYTES_MAX: usize = 998;
 
+/// Octets that are looked at together: they stay in the processor's nearest memory.
+const BLOCK_BYTES: usize = 16 << 10;
+
 /// Looks at all octets once.
 ///
 /// A file whose lines all end in LF is an ordinary file; LF is odd only beside CRLF.
 pub(super) fn oddities(raw: &[u8]) -> Vec<DefectCode> {
-    let mut odd = Vec::new();
-    if memchr::memchr(0, raw).is_some() {
-        odd.push(DefectCode::Nul);
-    }
-    let (mut with_cr, mut without_cr, mut line_start, mut long) = (0_usize, 0_usize, 0, false);
-    for lf in memchr::memchr_iter(b'\n', raw) {
-        let cr = lf.checked_sub(1).and_then(|at| raw.get(at)) == Some(&b'\r');
-        if cr {
-            with_cr += 1
-        } else {
-            without_cr += 1
+    let (mut nul, mut cr, mut long, mut line_start) = (false, 0_usize, false, 0);
+    let (mut with_cr, mut without_cr) = (0_usize, 0_usize);
+    for (number, block) in raw.chunks(BLOCK_BYTES).enumerate() {
+        let block_start = number * BLOCK_BYTES;
+        nul = nul || memchr::memchr(0, block).is_some();
+        cr += memchr::memchr_iter(b'\r', block).count();
+        for lf in memchr::memchr_iter(b'\n', block).map(|at| block_start + at) {
+            let crlf = lf.checked_sub(1).and_then(|at| raw.get(at)) == Some(&b'\r');
+            if crlf {
+                with_cr += 1
+            } else {
+                without_cr += 1
+            }
+            long |= lf - line_start > LINE_BYTES_MAX + usize::from(crlf);
+            line_start = lf + 1;
         }
-        long |= lf - line_start > LINE_BYTES_MAX + usize::from(cr);
-        line_start = lf + 1;
     }
     long |= raw.len() - line_start > LINE_BYTES_MAX;
-    if memchr::memchr_iter(b'\r', raw).count() > with_cr {
-        odd.push(DefectCode::BareCr);
-    }
-    if with_cr > 0 && without_cr > 0 {
-        odd.push(DefectCode::BareLf);
-    }
-    if long {
-        odd.push(DefectCode::LongLine);
-    }
-    odd
+    let odd = [
+        (nul, DefectCode::Nul),
+        (cr > with_cr, DefectCode::BareCr),
+        (with_cr > 0 && without_cr > 0, DefectCode::BareLf),
+        (long, DefectCode::LongLine),
+    ];
+    odd.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
 }
 
 #[cfg(test)]
@@ -54,6 +56,9 @@ mod tests {
             (format!("{}\r\n", x(998)), vec![]),
             (format!("{}\n", x(999)), vec![D::LongLine]),
             (x(999), vec![D::LongLine]),
+            (format!("{}\r\n\0", "x\r\n".repeat(BLOCK_BYTES)), vec![D::Nul]),
+            (format!("{}x\ny", "x\r\n".repeat(BLOCK_BYTES)), vec![D::BareLf]),
+            (format!("{}x\ry\r\n", "x\r\n".repeat(BLOCK_BYTES)), vec![D::BareCr]),
         ] {
             assert_eq!(oddities(raw.as_bytes()), want, "{raw:.20?}");
         }
