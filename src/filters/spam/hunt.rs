@@ -12,7 +12,7 @@ pub(super) struct Hunt<'h> {
     /// What stands in for pieces that are not there.
     pub(super) unset: Option<&'h [u8]>,
     /// Where it may match; `None`: anywhere.
-    pub(super) places: Option<&'h Places>,
+    pub(super) places: Option<Places<'h>>,
     /// Pieces that are passed over.
     pub(super) skip: usize,
 }

@@ -324,7 +324,7 @@ impl<'r> Run<'r> {
         match self.engine.briefs.get(place).map(|brief| brief.of(self.learned)) {
             Some(Brief::Never) | None => true,
             Some(Brief::Sifted { text, slot }) => {
-                self.text(text as usize).1.get(slot as usize).is_some_and(Places::is_empty)
+                self.text(text as usize).1.get(slot).is_some_and(Places::is_empty)
             }
             Some(Brief::Meta | Brief::Other) => false,
         }
@@ -358,7 +358,7 @@ impl<'r> Run<'r> {
         let mut caught = Vec::new();
         let target = self.engine.texts.get(check.text).map(|rules| &rules.target);
         let (text, candidates) = self.text(check.text);
-        let places = check.slot.and_then(|slot| candidates.get(slot as usize));
+        let places = check.slot.and_then(|slot| candidates.get(slot));
         let count = count(rule, check, (target, text, places), &mut machine, |piece, machine| {
             for (name, range) in check.pattern.named(machine) {
                 caught.push((name.to_owned(), piece.get(range).unwrap_or_default().to_vec()));
@@ -447,7 +447,7 @@ impl<'r> Run<'r> {
         let mut machine = Machine::new(RULE_STEPS);
         let Some(rules) = self.engine.texts.get(check.text) else { return Default::default() };
         let (text, candidates) = self.text(check.text);
-        let places = check.slot.and_then(|slot| candidates.get(slot as usize));
+        let places = check.slot.and_then(|slot| candidates.get(slot));
         let hunt = hunt(rule, check, text, places);
         if check.negated {
             return (rules.name.clone(), text.get(0).0.to_vec());
@@ -472,7 +472,7 @@ fn hunt<'h>(
     rule: &Rule,
     check: &'h PatternCheck,
     text: &'h Segments,
-    places: Option<&'h Places>,
+    places: Option<Places<'h>>,
 ) -> Hunt<'h> {
     Hunt {
         pattern: &check.pattern,
@@ -487,7 +487,7 @@ fn hunt<'h>(
 pub(super) fn count(
     rule: &Rule,
     check: &PatternCheck,
-    (target, text, places): (Option<&Target>, &Segments, Option<&Places>),
+    (target, text, places): (Option<&Target>, &Segments, Option<Places<'_>>),
     machine: &mut Machine,
     mut told: impl FnMut(&[u8], &Machine),
 ) -> usize {

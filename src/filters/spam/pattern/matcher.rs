@@ -8,9 +8,10 @@ use super::compile;
 use super::gate::Gate;
 use super::machine::Machine;
 use super::perl::{self, Refusal};
+use super::places::Candidates;
 use super::program::{Program, Step};
 use super::set::OctetSet;
-use super::sieve::{Places, Sieve};
+use super::sieve::Sieve;
 use super::tree::{Assertion, Greed, Node};
 use super::window::{self, DEPTH, Window};
 
@@ -98,19 +99,6 @@ impl Start {
                 .enumerate()
                 .all(|(depth, octet)| head(octet) >> depth & 1 == 1)
     }
-}
-
-/// Keeps the places of a text that lie in a piece with one of the others. Both are in rising order.
-fn keep_beside(places: &mut Vec<u32>, others: &[u32], text: &Segments) {
-    let (mut next, mut index, mut other) = (others.iter(), 0, None);
-    places.retain(|place| {
-        index = text.at(*place as usize, index);
-        while other.is_none_or(|other| other < index) {
-            let Some(place) = next.next() else { return false };
-            other = Some(text.at(*place as usize, other.unwrap_or(0)));
-        }
-        other == Some(index)
-    });
 }
 
 /// The octet before that place; the start of the text counts as a line feed.
@@ -283,9 +271,6 @@ pub(in crate::filters::spam) struct TextRules {
     needed: Vec<(u32, u32)>,
 }
 
-/// For each slot, the places of the text in which its pattern may match.
-pub(in crate::filters::spam) type Candidates = Vec<Places>;
-
 impl TextRules {
     pub(in crate::filters::spam) fn new(target: Target, name: String) -> Self {
         Self { target, name, sieve: Sieve::default(), needed: Vec::new() }
@@ -316,14 +301,7 @@ impl TextRules {
     pub(in crate::filters::spam) fn candidates(&self, text: &Segments) -> Candidates {
         let mut found = self.sieve.scan(text.buffer());
         for (own, needed) in &self.needed {
-            let Some(needed) = found.get_mut(*needed as usize).map(std::mem::take) else {
-                continue;
-            };
-            if let Some(Places::At(places)) = found.get_mut(*own as usize)
-                && let Places::At(needed) = needed
-            {
-                keep_beside(places, &needed, text);
-            }
+            found.keep_beside(*own, *needed, text);
         }
         found
     }

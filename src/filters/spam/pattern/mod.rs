@@ -15,16 +15,18 @@ mod gate;
 mod machine;
 mod matcher;
 mod perl;
+mod places;
 mod program;
 mod set;
 mod sieve;
+mod sift;
 mod tree;
 mod window;
 
 pub(in crate::filters::spam) use machine::Machine;
-pub(in crate::filters::spam) use matcher::{Candidates, Pattern, TextRules};
+pub(in crate::filters::spam) use matcher::{Pattern, TextRules};
 pub(in crate::filters::spam) use perl::Refusal;
-pub(in crate::filters::spam) use sieve::Places;
+pub(in crate::filters::spam) use places::{Candidates, Places};
 
 #[cfg(test)]
 mod tests;

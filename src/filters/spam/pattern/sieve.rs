@@ -8,15 +8,13 @@
 use super::set::OctetSet;
 use super::window::{DEPTH, Row, Window};
 
-/// Places that are kept of one pattern; with more it is tried everywhere.
-const PLACES_MAX: usize = 2_500;
 /// Sets of more octets than this say little.
 const WIDE: u32 = 32;
 /// The number that stands for what is beyond the end, where octets have their own.
-const BEYOND: usize = 256;
+pub(super) const BEYOND: usize = 256;
 
 /// Sorts of octets: as many as a word has bits.
-const SORTS: usize = 64;
+pub(super) const SORTS: usize = 64;
 /// The sort of what is beyond the end, which it shares with control characters.
 const SORT_BEYOND: u8 = 58;
 /// What a place is preceded by, as far as windows tell it apart: line feeds, words, and all else; each with a capital
@@ -29,57 +27,77 @@ pub(super) struct Sieve {
     /// Words of bits for all rows.
     lanes: usize,
     /// For each row its pattern.
-    owners: Vec<u32>,
-    patterns: usize,
-    /// For each octet and [`BEYOND`] its class.
-    classes: Vec<u8>,
-    class_count: usize,
-    /// For each octet and [`BEYOND`] its sort.
-    sorts: Vec<u8>,
+    pub(super) owners: Vec<u32>,
+    pub(super) patterns: usize,
+    pub(super) octets: Octets,
+    pub(super) class_count: usize,
     /// For each lane, for each place of the window, for each class, the rows.
-    masks: Vec<u64>,
+    pub(super) masks: Vec<u64>,
     /// For each kind and each two sorts, where in `pairs` their lanes begin; the next entry tells the end.
-    starts: Vec<u32>,
-    pairs: Vec<Pair>,
+    pub(super) starts: Vec<u32>,
+    pub(super) pairs: Vec<Pair>,
+    /// Most starts lead nowhere.
+    pub(super) sparse: bool,
+}
+
+/// What is known of an octet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Octet {
+    pub(super) sort: u8,
+    pub(super) class: u8,
+    /// The number of a start is the sum of three: what stands before, the first octet, the sort of the second. This is
+    /// the octet's own part as the first one,
+    pub(super) head: u16,
+    /// and as the one before.
+    pub(super) behind: u16,
+}
+
+/// What is known of all octets, and of what is beyond the end.
+#[derive(Debug)]
+pub(super) struct Octets {
+    all: Box<[Octet; BEYOND]>,
+    pub(super) beyond: Octet,
+}
+
+impl Default for Octets {
+    fn default() -> Self {
+        Self { all: Box::new([Octet::default(); BEYOND]), beyond: Octet::default() }
+    }
+}
+
+impl Octets {
+    fn new(classes: &[u8]) -> Self {
+        let class = |place: usize| classes.get(place).copied().unwrap_or(0);
+        let beyond = Octet { sort: SORT_BEYOND, class: class(BEYOND), ..Octet::default() };
+        let mut octets = Self { beyond, ..Self::default() };
+        for (octet, own) in (0..=u8::MAX).zip(octets.all.iter_mut()) {
+            let sort = sort(octet);
+            let head = usize::from(octet.is_ascii_uppercase()) * SORTS + usize::from(sort);
+            let part = |number: usize| u16::try_from(number).unwrap_or(0);
+            *own = Octet {
+                sort,
+                class: class(usize::from(octet)),
+                head: part(head * SORTS),
+                behind: part(kind(octet, 0) * SORTS * SORTS),
+            };
+        }
+        octets
+    }
+
+    #[inline]
+    pub(super) fn of(&self, octet: u8) -> Octet {
+        self.all.get(usize::from(octet)).copied().unwrap_or_default()
+    }
 }
 
 /// A lane with rows left after what stands before and the first two places.
 #[derive(Debug, Clone, Copy)]
-struct Pair {
-    lane: u32,
-    rows: u64,
+pub(super) struct Pair {
+    pub(super) lane: u32,
+    pub(super) rows: u64,
     /// The sorts that may stand at the next two places.
-    third: u64,
-    fourth: u64,
-}
-
-/// Where a pattern may match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::filters::spam) enum Places {
-    /// Where its window fits, in rising order.
-    At(Vec<u32>),
-    /// There are too many.
-    Everywhere,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self::At(Vec::new())
-    }
-}
-
-impl Places {
-    pub(in crate::filters::spam) fn is_empty(&self) -> bool {
-        matches!(self, Self::At(places) if places.is_empty())
-    }
-
-    /// The places, as long as they are known.
-    pub(in crate::filters::spam) fn known(&self) -> Option<&[u32]> {
-        match self {
-            Self::At(places) => Some(places),
-            Self::Everywhere => None,
-        }
-    }
+    pub(super) third: u64,
+    pub(super) fourth: u64,
 }
 
 impl Sieve {
@@ -101,7 +119,7 @@ impl Sieve {
         let width = DEPTH * lanes;
         let allowed = allowed(&rows, lanes);
         let (by_octet, known) = classes(allowed.chunks(width.max(1)));
-        sieve.classes = by_octet;
+        sieve.octets = Octets::new(&by_octet);
         sieve.class_count = known.len();
         for word in 0..width {
             // Words of a place stand by depth, then by lane; here they are wanted by lane.
@@ -109,8 +127,8 @@ impl Sieve {
             let word = |own: &&[u64]| own.get(depth * lanes + lane).copied().unwrap_or(0);
             sieve.masks.extend(known.iter().map(word));
         }
-        sieve.sorts = (0..=u8::MAX).map(sort).chain(std::iter::once(SORT_BEYOND)).collect();
         sieve.pair_up(&allowed, &rows);
+        sieve.sparse = sieve.pairs.len() < sieve.starts.len() / 2;
         sieve
     }
 
@@ -118,8 +136,9 @@ impl Sieve {
         let lanes = self.lanes;
         // For each sort, what any of its octets allows at the first four places.
         let mut by_sort = vec![vec![0_u64; 4 * lanes]; SORTS];
-        for (own, sort) in allowed.chunks((DEPTH * lanes).max(1)).zip(&self.sorts) {
-            let words = by_sort.get_mut(usize::from(*sort)).into_iter().flatten();
+        let sorts = (0..=u8::MAX).map(sort).chain(std::iter::once(SORT_BEYOND));
+        for (own, sort) in allowed.chunks((DEPTH * lanes).max(1)).zip(sorts) {
+            let words = by_sort.get_mut(usize::from(sort)).into_iter().flatten();
             words.zip(own).for_each(|(word, own)| *word |= own);
         }
         let bits = |sort: &[u64], depth: usize, lane: usize| {
@@ -151,67 +170,6 @@ impl Sieve {
             }
         }
         self.starts.push(u32::try_from(self.pairs.len()).unwrap_or(u32::MAX));
-    }
-
-    #[inline]
-    fn bits(&self, class: usize, depth: usize, lane: usize) -> u64 {
-        self.masks.get((lane * DEPTH + depth) * self.class_count + class).copied().unwrap_or(0)
-    }
-
-    #[inline]
-    fn class(classes: &[u8], octet: Option<&u8>) -> u8 {
-        let octet = octet.map_or(BEYOND, |octet| usize::from(*octet));
-        classes.get(octet).copied().unwrap_or(0)
-    }
-
-    /// Where each pattern's window fits.
-    pub(super) fn scan(&self, text: &[u8]) -> Vec<Places> {
-        let mut found = vec![Places::At(Vec::new()); self.patterns];
-        if self.lanes == 0 {
-            return found;
-        }
-        let sort = |at: usize| usize::from(Self::class(&self.sorts, text.get(at)));
-        let [mut second, mut third, mut fourth] = [sort(0), sort(1), sort(2)];
-        let mut before = b'\n';
-        for (at, octet) in text.iter().enumerate() {
-            let Ok(place) = u32::try_from(at) else { break };
-            let first = std::mem::replace(&mut second, third);
-            third = std::mem::replace(&mut fourth, sort(at + 3));
-            let kind = kind(std::mem::replace(&mut before, *octet), *octet);
-            let pair = (kind * SORTS + first) * SORTS + second;
-            let Some([start, end]) = self.starts.get(pair..pair + 2) else { continue };
-            let pairs = self.pairs.get(*start as usize..*end as usize).unwrap_or_default();
-            for pair in pairs {
-                if pair.third >> third & pair.fourth >> fourth & 1 == 1 {
-                    let near = text.get(at..).unwrap_or_default();
-                    self.rest(near, pair.lane as usize, pair.rows, place, &mut found);
-                }
-            }
-        }
-        found
-    }
-
-    /// Asks the other places of a window.
-    #[inline]
-    fn rest(&self, near: &[u8], lane: usize, mut fits: u64, place: u32, found: &mut [Places]) {
-        for depth in [2, 3, 4, 5, 6, 7, 0, 1] {
-            fits &= self.bits(Self::class(&self.classes, near.get(depth)).into(), depth, lane);
-            if fits == 0 {
-                return;
-            }
-        }
-        while fits != 0 {
-            let row = lane * 64 + fits.trailing_zeros() as usize;
-            fits &= fits - 1;
-            let owner = self.owners.get(row).copied().unwrap_or(u32::MAX);
-            let Some(slot) = found.get_mut(owner as usize) else { continue };
-            let Places::At(places) = slot else { continue };
-            if places.len() >= PLACES_MAX {
-                *slot = Places::Everywhere;
-            } else if places.last() != Some(&place) {
-                places.push(place);
-            }
-        }
     }
 }
 
@@ -288,6 +246,9 @@ fn follows(row: &Row, wanted: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::places::Places;
     use super::super::tree::Lengths;
     use super::*;
 
@@ -307,11 +268,15 @@ mod tests {
         let windows =
             [window(&["an"]), window(&["b", "na"]), window(&["bananas!"]), window(&["s"])];
         let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
-        let at = |places: &[u32]| Places::At(places.to_vec());
-        assert_eq!(sieve.scan(b"bananas"), [at(&[1, 3]), at(&[0, 2, 4]), at(&[]), at(&[6])]);
-        assert_eq!(sieve.scan(b""), vec![at(&[]); 4]);
-        let many = b"an".repeat(PLACES_MAX + 1);
-        assert_eq!(sieve.scan(&many).first(), Some(&Places::Everywhere));
+        let places = |text: &[u8]| {
+            let found = sieve.scan(text);
+            let known = |slot| found.get(slot).and_then(Places::known).map(<[u32]>::to_vec);
+            (0..4).map(known).collect::<Option<Vec<_>>>()
+        };
+        let want = vec![vec![1, 3], vec![0, 2, 4], vec![], vec![6]];
+        assert_eq!(places(b"bananas"), Some(want));
+        assert_eq!(places(b""), Some(vec![Vec::new(); 4]));
+        assert_eq!(places(&b"an".repeat(3_000)), None, "too many");
     }
 
     #[test]
@@ -320,6 +285,64 @@ mod tests {
         let windows: Vec<Window> = words.iter().map(|word| window(&[word])).collect();
         let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
         let found = sieve.scan(words.concat().as_bytes());
-        assert!(found.iter().all(|places| places.known().is_some_and(|places| places.len() == 1)));
+        let known = |slot| found.get(slot).and_then(Places::known);
+        assert!((0..200).all(|slot| known(slot).is_some_and(|places| places.len() == 1)));
+    }
+
+    /// What the passes find, asked row by row.
+    fn one_by_one(window: &Window, text: &[u8]) -> Vec<u32> {
+        let octet = |at: usize| text.get(at).copied();
+        let fits = |row: &Row, at: usize| {
+            let before = at.checked_sub(1).map_or(Some(b'\n'), octet);
+            let near = (at..).map(octet).zip(&row.sets);
+            let allows = |(octet, set): (Option<u8>, &OctetSet)| match octet {
+                Some(octet) => set.has(octet),
+                None => *set == OctetSet::ALL,
+            };
+            before.is_some_and(|before| row.before.has(before)) && near.into_iter().all(allows)
+        };
+        let places = (0..text.len()).filter(|at| window.rows.iter().any(|row| fits(row, *at)));
+        places.filter_map(|at| u32::try_from(at).ok()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_passes_find_what_rows_ask_for(
+            rows in proptest::collection::vec(("[ab\n]{0,3}", "[aAbB1 \n\\x80*]{1,8}", 0_usize..4), 1..150),
+            text in "[aAbB1 \n]{0,900}",
+        ) {
+            let set = |octets: &[u8]| OctetSet::of(|octet| octets.contains(&octet));
+            let row = |(before, octets, wide): &(String, String, usize)| {
+                let before = if before.is_empty() { OctetSet::ALL } else { set(before.as_bytes()) };
+                let mut row = Row { before, sets: [OctetSet::ALL; DEPTH] };
+                for (depth, (own, octet)) in row.sets.iter_mut().zip(octets.bytes()).enumerate() {
+                    *own = match octet {
+                        b'*' => OctetSet::ALL,
+                        _ if depth < *wide => set(&[octet, b'a', b'b', b'1']),
+                        _ => OctetSet::one(octet),
+                    };
+                }
+                row
+            };
+            let windows: Vec<Window> = rows
+                .chunks(2)
+                .map(|rows| Window { rows: rows.iter().map(row).collect(), before: Lengths::exactly(0) })
+                .collect();
+            let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
+            let found = sieve.scan(text.as_bytes());
+            for (slot, window) in (0..).zip(&windows) {
+                let want = one_by_one(window, text.as_bytes());
+                // What stands before is only told apart by kind.
+                let places = found.get(slot).and_then(Places::known).unwrap();
+                prop_assert!(want.iter().all(|place| places.contains(place)), "{slot} {want:?} {places:?}");
+                let by_kind = |row: &Row| {
+                    let alike = |octet: &u8| row.before.iter().any(|own| kind(own, 0) == kind(*octet, 0));
+                    let before: Vec<u8> = (0..=u8::MAX).filter(alike).collect();
+                    Row { before: set(&before), sets: row.sets }
+                };
+                let looser = Window { rows: window.rows.iter().map(by_kind).collect(), before: window.before };
+                prop_assert_eq!(places, one_by_one(&looser, text.as_bytes()));
+            }
+        }
     }
 }
