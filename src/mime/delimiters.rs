@@ -4,6 +4,7 @@
 //! pass over the rest; with this, all of them together cost a few.
 
 use bytes::Bytes;
+use memchr::memmem;
 
 /// Blanks and dashes that may stand before a delimiter on its line.
 pub(super) const LEAD_MAX: usize = 9;
@@ -14,6 +15,10 @@ const KEY_BYTES: usize = 3;
 /// One place is kept for so many octets of the body, and a few besides: at eight octets each, half of the body's size.
 const BYTES_A_PLACE: usize = 16;
 const PLACES_FREE: usize = 100;
+
+/// A search for a boundary is as fast as looking at one place for so many octets of the part.
+const BYTES_A_LOOK: usize = 256;
+const LOOKS_FREE: usize = 16;
 
 /// The places of one body, by what follows the dashes.
 #[derive(Debug)]
@@ -32,25 +37,36 @@ fn key(octets: &[u8]) -> Option<u64> {
     Some(key.iter().fold(0, |key, octet| key << 8 | u64::from(*octet)) << 32)
 }
 
+/// The blanks and dashes between the line's start and what stands before; `None` if there are too many or anything else.
+fn lead(before: &[u8]) -> Option<usize> {
+    let mut near = before.iter().rev().take(LEAD_MAX + 1).enumerate();
+    let (lead, end) = near.find(|(_, octet)| !matches!(octet, b' ' | b'\t' | b'-'))?;
+    matches!(end, b'\r' | b'\n').then_some(lead)
+}
+
 impl Delimiters {
     /// Goes through `body` once. `None` if it is too large for places of 32 bits, or if there are too many of them.
     pub(super) fn of(body: &Bytes) -> Option<Self> {
         u32::try_from(body.len()).ok()?;
         let places_max = body.len() / BYTES_A_PLACE + PLACES_FREE;
-        let mut places = Vec::new();
-        for end in memchr::memchr2_iter(b'\r', b'\n', body) {
-            let line = body.get(end + 1..).unwrap_or_default();
-            let lead = line.iter().take_while(|octet| matches!(octet, b' ' | b'\t' | b'-'));
-            // The last of the dashes may be the delimiter's own.
-            for lead in 0..=lead.take(LEAD_MAX).count() {
-                let found =
-                    line.get(lead..).and_then(|rest| rest.strip_prefix(b"--")).and_then(key);
-                if let Some(key) = found {
-                    places.push(key | u64::try_from(end + 1 + lead).ok()?);
+        let finder = memmem::Finder::new(b"--");
+        let (mut places, mut from) = (Vec::new(), 0);
+        while let Some(hit) = finder.find(body.get(from..)?) {
+            let start = from + hit;
+            let run = body.get(start..)?;
+            let dashes = run.iter().position(|octet| *octet != b'-').unwrap_or(run.len());
+            from = start + dashes;
+            let Some(lead) = lead(body.get(..start)?) else { continue };
+            // The last two of the dashes may be the delimiter's own, or any two before them.
+            for at in start..=(from - 2).min(start + LEAD_MAX - lead) {
+                let Some(key) = body.get(at + 2..).and_then(key) else { continue };
+                if places.len() >= places_max {
+                    return None;
                 }
-            }
-            if places.len() > places_max {
-                return None;
+                if places.len() == places.capacity() {
+                    places.reserve_exact(places.len().max(64).min(places_max - places.len()));
+                }
+                places.push(key | u64::try_from(at).ok()?);
             }
         }
         places.sort_unstable();
@@ -69,7 +85,7 @@ impl Delimiters {
     }
 
     /// The places in `part` where the delimiter stands behind a line end and no more than [`LEAD_MAX`] blanks and
-    /// dashes. `None` if that can only be told by a search.
+    /// dashes. `None` if that can only be told by a search, or sooner by one.
     ///
     /// What stands in the first octets of `part` is judged by what stands before them in the body: callers search there
     /// themselves.
@@ -85,10 +101,13 @@ impl Delimiters {
         let key = key(delimiter.strip_prefix(b"--")?)?;
         let from = key | u64::try_from(offset).ok()?;
         let to = key | u64::try_from(offset.checked_add(part.len())?).ok()?;
-        let first = self.places.partition_point(|place| *place < from);
-        let behind = self.places.get(first..)?.iter().take_while(move |place| **place < to);
+        let place_of = |bound: u64| self.places.partition_point(|place| *place < bound);
+        let places = self.places.get(place_of(from)..place_of(to))?;
+        if places.len() > part.len() / BYTES_A_LOOK + LOOKS_FREE {
+            return None;
+        }
         let at = move |place: &u64| usize::try_from(*place & u64::from(u32::MAX)).ok();
-        let here = behind.filter_map(at).map(move |at| at - offset);
+        let here = places.iter().filter_map(at).map(move |at| at - offset);
         Some(here.filter(move |at| part.get(*at..).is_some_and(|rest| rest.starts_with(delimiter))))
     }
 }

@@ -67,7 +67,7 @@ impl<I: Iterator<Item = usize>> Search<'_, I> {
         if first.is_some() {
             return first;
         }
-        while known.next_if(|at| *at < from.max(LEAD_MAX + 1)).is_some() {}
+        while known.next_if(|at| *at < from).is_some() {}
         known.peek().copied()
     }
 }

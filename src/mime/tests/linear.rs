@@ -43,6 +43,12 @@ fn base64_lines(bytes: usize) -> String {
     repeated(&(0..4 * 97).map(line).collect::<String>(), bytes)
 }
 
+/// As deep as is looked, with delimiters that only sloppy readers take for such: each is searched for twice.
+fn loose_tower() -> String {
+    let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=n{n}x\n\n --n{n}x\n");
+    (0..49).map(level).collect()
+}
+
 /// What strangers may send, by the number of octets.
 pub(super) type Maker = fn(usize) -> String;
 
@@ -92,6 +98,13 @@ pub(super) const CASES: &[(&str, Maker)] = &[
     ("CR", |n| format!("Subject: {}\r\n\r\nhi", repeated("\r", n))),
     ("CR in the body", |n| multipart(&repeated("\r", n))),
     ("multiparts in multiparts", |n| tower(n / 55)),
+    ("multiparts over line ends", |n| loose_tower() + &repeated("\n", n)),
+    ("multiparts over dashes", |n| {
+        loose_tower() + &repeated("\n", n / 8 * 7) + &repeated("\n------------", n / 8)
+    }),
+    ("multiparts over boundaries alike", |n| {
+        loose_tower() + &repeated("\n--n1 and nothing more, not even dashes", n)
+    }),
     ("messages in messages", |n| repeated("Content-Type: message/rfc822\r\n\r\n", n)),
     ("readings in readings", |n| {
         let level = |n: usize| {

@@ -85,6 +85,7 @@ pub(super) struct Walk {
     /// Octets that were searched for delimiters since places of them were noted.
     searched_bytes: usize,
     delimiters: Option<Delimiters>,
+    too_many_delimiters: bool,
     /// Containers in which something needs a password.
     locked: Vec<Locked>,
     /// How many readings of a part are among them.
@@ -109,6 +110,7 @@ impl Walk {
             budget: Budget::new(limits),
             searched_bytes: 0,
             delimiters: None,
+            too_many_delimiters: false,
             work: Vec::new(),
             seen: HashSet::new(),
             opened: HashMap::new(),
@@ -386,9 +388,12 @@ impl Walk {
         const SEARCHES: usize = 4;
         if !self.delimiters.as_ref().is_some_and(|known| known.cover(body)) {
             self.searched_bytes = self.searched_bytes.saturating_add(body.len());
-            if body.len() >= LARGE_BYTES && self.searched_bytes / SEARCHES > body.len() {
+            let often = self.searched_bytes / SEARCHES > body.len();
+            if often && body.len() >= LARGE_BYTES && !self.too_many_delimiters {
                 self.searched_bytes = 0;
                 self.delimiters = Delimiters::of(body);
+                // Once is enough: what is no use for one body would be made for the next one in vain as well.
+                self.too_many_delimiters = self.delimiters.is_none();
             }
         }
         multipart::split(body, boundary, manner, parts_max, self.delimiters.as_ref())
