@@ -391,9 +391,11 @@ impl Walk {
             let often = self.searched_bytes / SEARCHES > body.len();
             if often && body.len() >= LARGE_BYTES && !self.too_many_delimiters {
                 self.searched_bytes = 0;
-                self.delimiters = Delimiters::of(body);
-                // Once is enough: what is no use for one body would be made for the next one in vain as well.
-                self.too_many_delimiters = self.delimiters.is_none();
+                match Delimiters::of(body) {
+                    Some(known) => self.delimiters = Some(known),
+                    // Once is enough: for the next body it would be made in vain as well.
+                    None => self.too_many_delimiters = true,
+                }
             }
         }
         multipart::split(body, boundary, manner, parts_max, self.delimiters.as_ref())
