@@ -85,6 +85,7 @@ pub(super) struct Walk {
     /// Octets that were searched for delimiters since places of them were noted.
     searched_bytes: usize,
     delimiters: Option<Delimiters>,
+    /// A body had too many of them: no other is indexed.
     too_many_delimiters: bool,
     /// Containers in which something needs a password.
     locked: Vec<Locked>,

@@ -1,8 +1,8 @@
 //! Patterns of rules: Perl's dialect, matched on octets in bounded time.
 //!
 //! A pattern is read into a [tree](tree), which becomes a [program], which the [machine] runs. The [window] of a
-//! pattern tells in one pass over a text, for all patterns at once (the [sieve]), where it is worth running at all; one
-//! that runs much gets a [gate], which asks an [automaton] first.
+//! pattern tells in one pass over a text, for all patterns at once (the [sieve], and how texts [sift] through it), where
+//! it is worth running at all; one that runs much gets a [gate], which asks an [automaton] first.
 //!
 //! Why not a finished engine: the `regex` crate knows no look-around and no back-references (one stock rule in seven),
 //! and keeps up to some hundred kilobytes of automaton for each pattern and thread; with nearly two thousand patterns

@@ -1,4 +1,4 @@
-//! One pass over a text for the windows of all its patterns at once.
+//! The tables by which a text is looked through for the windows of all its patterns at once ([sift](super::sift)).
 //!
 //! A bit stands for a row of a window. Octets that no row tells apart are one class. For each class and each place of a
 //! window a table tells which rows allow it there; what is left after all eight places have been asked are the patterns
