@@ -18,6 +18,7 @@ mod relays;
 mod rules;
 mod run;
 mod text;
+mod values;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -35,7 +36,7 @@ use bayes::autolearn::Points;
 use evals::Tables;
 use overlooked::Overlooked;
 use pattern::TextRules;
-use rules::{Briefs, Rule};
+use rules::{Possible, Rule};
 
 /// The name of the hit without points that tells that a mail was read as mail readers show it.
 pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
@@ -45,8 +46,8 @@ pub const READ_AS_SHOWN: &str = "READ_AS_SHOWN";
 pub struct Engine {
     /// In the order of their definition.
     rules: Vec<Rule>,
-    /// The same in brief.
-    briefs: Vec<Briefs>,
+    /// Which of them a mail can hit.
+    possible: Possible,
     by_name: HashMap<Arc<str>, usize>,
     /// The texts that rules look at, with the rules of each.
     texts: Vec<TextRules>,

@@ -11,8 +11,9 @@ use super::hunt::Hunt;
 use super::left_out;
 use super::overlooked::Overlooked;
 use super::pattern::{Candidates, Machine, Pattern, Places};
-use super::rules::{Brief, Check, PatternCheck, Rule, Template};
+use super::rules::{Check, Meta, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
+use super::values::Values;
 use super::view::View;
 use super::{Engine, Outcome, READ_AS_SHOWN};
 
@@ -75,11 +76,19 @@ impl Run<'_> {
         let engine = self.engine;
         let mut outcome = Outcome::default();
         let mut hits = Vec::new();
+        let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if !late() {
+            self.open_possible();
+        }
         let mut scoring = engine.scoring.iter();
         while let Some(place) = scoring.next() {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                let left = std::iter::once(place).chain(scoring);
-                outcome.not_run = not_run(engine, &left.copied().collect::<Vec<_>>());
+            if self.values.get(*place) == Some(0.0) {
+                continue;
+            }
+            if late() {
+                let left = std::iter::once(place).chain(scoring).copied();
+                let left = left.filter(|place| self.values.get(*place) != Some(0.0));
+                outcome.not_run = not_run(engine, &left.collect::<Vec<_>>());
                 break;
             }
             if self.settle(*place) != 0.0 {
@@ -126,6 +135,7 @@ pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)
     let mut run = Run::new(View::new(engine, mail));
     // Here nobody waits, and every rule is asked: none may run short of steps because others went before.
     run.steps = u64::MAX;
+    run.open_possible();
     let hit = |(place, rule): (usize, &Rule)| {
         let value = run.settle(place);
         (value != 0.0).then(|| (rule.name.clone(), value))
@@ -184,14 +194,13 @@ pub(super) struct Run<'r> {
     view: View<'r>,
     /// So much was learned that its points count.
     learned: bool,
-    /// Hits of each rule; `None`: not asked.
-    pub(super) values: Vec<Option<f64>>,
+    values: Values,
     /// Rules that gave no answer, with the reason.
-    pub(super) not_run: Vec<(usize, String)>,
-    pub(super) texts: Vec<Option<(Segments, Candidates)>>,
+    not_run: Vec<(usize, String)>,
+    texts: Vec<Option<(Segments, Candidates)>>,
     machine: Machine,
     /// Steps that are left for this mail.
-    pub(super) steps: u64,
+    steps: u64,
     /// For expressions, to be used again.
     stack: Vec<f64>,
     /// What the named groups of rules caught.
@@ -199,13 +208,13 @@ pub(super) struct Run<'r> {
 }
 
 impl<'r> Run<'r> {
-    pub(super) fn new(view: View<'r>) -> Self {
-        let engine = view.engine;
+    fn new(view: View<'r>) -> Self {
+        let (engine, learned) = (view.engine, view.is_learned());
         let texts = std::iter::repeat_with(|| None).take(engine.texts.len()).collect();
-        let values = vec![None; engine.rules.len()];
+        let values = engine.possible.table(learned).all().clone();
         Self {
             engine,
-            learned: view.is_learned(),
+            learned,
             view,
             values,
             not_run: Vec::new(),
@@ -217,71 +226,53 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// The value of a rule. Expressions that need others wait on a stack: no recursion, however long the chain.
-    pub(super) fn settle(&mut self, wanted: usize) -> f64 {
-        if let Some(value) = self.known(wanted) {
-            return value;
-        }
-        let mut waiting = match self.ask(wanted) {
-            Ok(value) => {
-                if let Some(slot) = self.values.get_mut(wanted) {
-                    *slot = Some(value);
-                }
-                return value;
+    /// Leaves only those rules open that can hit this mail.
+    fn open_possible(&mut self) {
+        let engine = self.engine;
+        let table = engine.possible.table(self.learned);
+        let mut values = table.always().clone();
+        for place in engine.possible.texts(self.view.header()) {
+            if !table.is_idle(place) {
+                table.open_text(place, &self.text(place).1, &mut values);
             }
+        }
+        table.open_expressions(&mut values);
+        self.values = values;
+    }
+
+    /// The value of a rule. Expressions that need others wait on a stack: no recursion, however long the chain.
+    fn settle(&mut self, wanted: usize) -> f64 {
+        let mut waiting = match self.ask(wanted) {
+            Ok(value) => return value,
             Err(first) => vec![wanted, first],
         };
         while let Some(place) = waiting.last().copied() {
             match self.ask(place) {
-                Ok(value) => {
-                    if let Some(slot) = self.values.get_mut(place) {
-                        *slot = Some(value);
-                    }
+                Ok(_) => {
                     waiting.pop();
                 }
                 Err(first) => waiting.push(first),
             }
         }
-        self.known(wanted).unwrap_or(0.0)
+        self.values.get(wanted).unwrap_or(0.0)
     }
 
-    fn known(&self, place: usize) -> Option<f64> {
-        self.values.get(place).copied().flatten()
-    }
-
-    /// The value of a rule, or the expression that must be settled before.
+    /// Settles a rule, or gives the expression that must be settled before.
     fn ask(&mut self, place: usize) -> Result<f64, usize> {
-        if let Some(value) = self.known(place) {
+        if let Some(value) = self.values.get(place) {
             return Ok(value);
         }
-        if self.cannot_hit(place) {
-            if let Some(slot) = self.values.get_mut(place) {
-                *slot = Some(0.0);
-            }
-            return Ok(0.0);
-        }
-        let engine = self.engine;
-        let Some(rule) = engine.rules.get(place) else { return Ok(0.0) };
-        let value = match &rule.check {
-            Check::Meta(meta) => {
-                if meta.needs.iter().any(|need| self.cannot_hit(*need)) {
-                    return Ok(0.0);
-                }
-                let mut stack = std::mem::take(&mut self.stack);
-                let value = meta.program.run_on(&mut stack, |name| {
-                    if let Some(Some(place)) = meta.one.get(name) {
-                        return self.operand(*place as usize);
-                    }
-                    let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
-                    links
-                        .iter()
-                        .try_fold(0.0, |sum, link| self.operand(*link).map(|value| sum + value))
-                });
-                self.stack = stack;
-                let value = value?;
-                // A hit always counts for something, even if the sum is under zero.
-                return Ok(if value < 0.0 { 1.0 } else { value });
-            }
+        let value = match self.engine.rules.get(place) {
+            Some(rule) => self.value(place, rule)?,
+            None => 0.0,
+        };
+        self.values.set(place, value);
+        Ok(value)
+    }
+
+    fn value(&mut self, place: usize, rule: &Rule) -> Result<f64, usize> {
+        Ok(match &rule.check {
+            Check::Meta(meta) => self.expression(meta)?,
             Check::Pattern(check) if self.implied_is_silent(check) => 0.0,
             Check::Pattern(check) => self.pattern(place, rule, check),
             Check::Template(template) => self.template(place, rule, template),
@@ -298,35 +289,33 @@ impl<'r> Run<'r> {
                 }
             },
             Check::Unavailable(_) | Check::Off(_) => 0.0,
-        };
-        if let Some(slot) = self.values.get_mut(place) {
-            *slot = Some(value);
+        })
+    }
+
+    fn expression(&mut self, meta: &Meta) -> Result<f64, usize> {
+        if meta.needs.iter().any(|need| self.values.get(*need) == Some(0.0)) {
+            return Ok(0.0);
         }
-        Ok(value)
+        let mut stack = std::mem::take(&mut self.stack);
+        let value = meta.program.run_on(&mut stack, |name| {
+            if let Some(Some(place)) = meta.one.get(name) {
+                return self.operand(*place as usize);
+            }
+            let links = meta.links.get(name).map_or(&[][..], Vec::as_slice);
+            links.iter().try_fold(0.0, |sum, link| self.operand(*link).map(|value| sum + value))
+        });
+        self.stack = stack;
+        // A hit always counts for something, even if the sum is under zero.
+        value.map(|value| if value < 0.0 { 1.0 } else { value })
     }
 
     fn operand(&mut self, place: usize) -> Result<f64, usize> {
-        if let Some(value) = self.known(place) {
+        if let Some(value) = self.values.get(place) {
             return Ok(value);
         }
-        match self.engine.briefs.get(place).map(|brief| brief.of(self.learned)) {
-            Some(Brief::Meta) => Err(place),
-            Some(Brief::Never) | None => Ok(0.0),
-            Some(Brief::Sifted { .. } | Brief::Other) => self.ask(place),
-        }
-    }
-
-    /// True if a rule is sure not to hit, as far as can be told without asking it.
-    fn cannot_hit(&mut self, place: usize) -> bool {
-        if let Some(value) = self.known(place) {
-            return value == 0.0;
-        }
-        match self.engine.briefs.get(place).map(|brief| brief.of(self.learned)) {
-            Some(Brief::Never) | None => true,
-            Some(Brief::Sifted { text, slot }) => {
-                self.text(text as usize).1.get(slot).is_some_and(Places::is_empty)
-            }
-            Some(Brief::Meta | Brief::Other) => false,
+        match self.engine.rules.get(place) {
+            Some(rule) if matches!(rule.check, Check::Meta(_)) => Err(place),
+            _ => self.ask(place),
         }
     }
 
@@ -386,11 +375,8 @@ impl<'r> Run<'r> {
             {
                 continue;
             }
-            if let Ok(value) = self.ask(*catcher)
-                && let Some(slot) = self.values.get_mut(*catcher)
-            {
-                *slot = Some(value);
-            }
+            // Patterns wait for nothing.
+            let _ = self.ask(*catcher);
         }
     }
 
@@ -429,7 +415,7 @@ impl<'r> Run<'r> {
                 (name.unwrap_or_default(), evidence)
             }
             Check::Meta(meta) => {
-                let hit = |place: &usize| self.known(*place).unwrap_or(0.0) != 0.0;
+                let hit = |place: &usize| self.values.get(*place).unwrap_or(0.0) != 0.0;
                 let places = meta.links.iter().flatten().copied().filter(hit);
                 let rules = places.filter_map(|place| self.engine.rules.get(place));
                 let names: Vec<&str> = rules.map(|rule| &*rule.name).collect();

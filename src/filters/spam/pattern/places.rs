@@ -36,39 +36,40 @@ pub(in crate::filters::spam) struct Candidates {
     places: Vec<u32>,
 }
 
-/// Where the places of a slot stand.
+/// Where the places of a slot stand: so many from that one on; more than [`PLACES_MAX`]: there are too many.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    start: usize,
+    start: u32,
+    count: u32,
+}
+
+impl Slot {
     /// `None`: there are too many.
-    count: Option<usize>,
+    fn range(self) -> Option<std::ops::Range<usize>> {
+        let start = self.start as usize;
+        (self.count <= PLACES_MAX).then(|| start..start + self.count as usize)
+    }
 }
 
 impl Candidates {
     pub(in crate::filters::spam) fn get(&self, slot: u32) -> Option<Places<'_>> {
-        let Slot { start, count } = *self.slots.get(slot as usize)?;
-        Some(match count {
-            Some(count) => Places::At(self.places.get(start..start + count).unwrap_or_default()),
+        Some(match self.slots.get(slot as usize)?.range() {
+            Some(range) => Places::At(self.places.get(range).unwrap_or_default()),
             None => Places::Everywhere,
         })
     }
 
     /// Keeps of a slot the places that lie in a piece of the text with one of the other slot.
     pub(super) fn keep_beside(&mut self, own: u32, other: u32, text: &Segments) {
-        let slot = |number: u32| self.slots.get(number as usize).copied();
-        let (Some(mine), Some(others)) = (slot(own), slot(other)) else { return };
-        let Some(other_count) = others.count else { return };
-        let kept = match mine.count {
-            _ if other_count == 0 => 0,
-            Some(count) => self.move_up(
-                mine.start..mine.start + count,
-                others.start..others.start + other_count,
-                text,
-            ),
+        let slot = |number: u32| self.slots.get(number as usize).map(|slot| slot.range());
+        let (Some(mine), Some(Some(others))) = (slot(own), slot(other)) else { return };
+        let kept = match mine {
+            _ if others.is_empty() => 0,
+            Some(mine) => self.move_up(mine, others, text),
             None => return,
         };
         if let Some(slot) = self.slots.get_mut(own as usize) {
-            slot.count = Some(kept);
+            slot.count = u32::try_from(kept).unwrap_or(u32::MAX);
         }
     }
 
@@ -132,17 +133,16 @@ impl Finds {
         let mut start = 0;
         let mut slots = Vec::with_capacity(self.counts.len());
         for own in &self.counts {
-            slots.push(Slot { start, count: (own.count <= PLACES_MAX).then_some(0) });
-            start += if own.count <= PLACES_MAX { own.count as usize } else { 0 };
+            slots.push(Slot { start, count: if own.count <= PLACES_MAX { 0 } else { own.count } });
+            start += if own.count <= PLACES_MAX { own.count } else { 0 };
         }
-        let mut places = vec![0; start];
+        let mut places = vec![0; start as usize];
         for (slot, place) in self.finds {
-            if let Some(slot) = slots.get_mut(slot as usize)
-                && let Some(count) = &mut slot.count
-                && let Some(free) = places.get_mut(slot.start + *count)
+            if let Some(slot) = slots.get_mut(slot as usize).filter(|slot| slot.count <= PLACES_MAX)
+                && let Some(free) = places.get_mut((slot.start + slot.count) as usize)
             {
                 *free = place;
-                *count += 1;
+                slot.count += 1;
             }
         }
         Candidates { slots, places }

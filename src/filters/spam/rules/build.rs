@@ -11,9 +11,9 @@ use crate::filters::spam::{Engine, Options};
 use crate::filters::{Mistake, Score, Severity, Source};
 
 use super::book::{Book, Draft, Example, Question};
-use super::brief::Briefs;
 use super::expression::Program;
 use super::implied;
+use super::possible::Possible;
 use super::replace::Tags;
 use super::template::{self, Template};
 
@@ -154,7 +154,7 @@ pub(in crate::filters::spam) fn build(
         });
     }
     builder.link(&mut book);
-    builder.break_circles(&mut book);
+    let order = builder.break_circles(&mut book);
     builder.drop_unanswered();
     builder.sift();
     implied::find(&mut builder.rules);
@@ -170,8 +170,8 @@ pub(in crate::filters::spam) fn build(
     let catchers =
         (0..rules.len()).filter(|place| rules.get(*place).is_some_and(catches)).collect();
     let tables = Tables::read(&book.settings, &mut book.mistakes);
-    let briefs = rules.iter().map(Briefs::new).collect();
-    let engine = Engine { rules, briefs, by_name, texts, scoring, catchers, tables };
+    let possible = Possible::new(&rules, &texts, &order);
+    let engine = Engine { rules, possible, by_name, texts, scoring, catchers, tables };
     (engine, book.mistakes)
 }
 
@@ -412,8 +412,9 @@ impl Builder {
         }
     }
 
-    /// Expressions that depend on themselves have no value.
-    fn break_circles(&mut self, book: &mut Book) {
+    /// Expressions that depend on themselves have no value. Gives the others in an order in which each stands behind
+    /// what it names.
+    fn break_circles(&mut self, book: &mut Book) -> Vec<usize> {
         let links: Vec<Vec<usize>> = self
             .rules
             .iter()
@@ -443,7 +444,9 @@ impl Builder {
             .filter(|(_, count)| **count == 0)
             .map(|(rule, _)| rule)
             .collect();
+        let mut order = Vec::with_capacity(links.len());
         while let Some(done) = settled.pop() {
+            order.push(done);
             for rule in waiting.get(done).into_iter().flatten() {
                 if let Some(count) = waits.get_mut(*rule) {
                     *count -= 1;
@@ -458,6 +461,7 @@ impl Builder {
             book.error(&rule.source, 0, what.clone(), "");
             rule.check = Check::Unavailable(what);
         }
+        order
     }
 
     /// Builds the prefilter of each text.

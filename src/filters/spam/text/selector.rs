@@ -126,6 +126,16 @@ impl Selector {
         (*form, *pick, *host, *ip) != (Form::Whole, Pick::All, Host::No, Ip::No)
     }
 
+    /// The name in lower case, if it is the text of fields of one name.
+    pub(in crate::filters::spam) fn only_field(&self) -> Option<&str> {
+        match &self.field {
+            Field::Named(name) => Some(name),
+            Field::All | Field::ToCc | Field::MessageId | Field::EnvelopeFrom | Field::Way(_) => {
+                None
+            }
+        }
+    }
+
     /// The text of a mail; `None` if there is no such field.
     pub(in crate::filters::spam) fn text(&self, view: &View<'_>) -> Option<Vec<u8>> {
         let header = view.header();
