@@ -133,14 +133,14 @@ impl Run<'_> {
 /// All rules that hit, with the number of their hits, in the order of their definition.
 pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
     let mut run = Run::new(View::new(engine, mail));
-    // Here nobody waits, and every rule is asked: none may run short of steps because others went before.
-    run.steps = u64::MAX;
     run.open_possible();
-    let hit = |(place, rule): (usize, &Rule)| {
-        let value = run.settle(place);
-        (value != 0.0).then(|| (rule.name.clone(), value))
-    };
-    engine.rules.iter().enumerate().filter_map(hit).collect()
+    run.ask_all()
+}
+
+/// The same, asking those too that cannot hit.
+#[cfg(test)]
+pub(super) fn every_hit_of_all(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
+    Run::new(View::new(engine, mail)).ask_all()
 }
 
 /// What a named group of rules catches in a mail, for those who must know before the rules are asked.
@@ -224,6 +224,17 @@ impl<'r> Run<'r> {
             stack: Vec::new(),
             caught: BTreeMap::new(),
         }
+    }
+
+    fn ask_all(mut self) -> Vec<(Arc<str>, f64)> {
+        // Here nobody waits, and every rule is asked: none may run short of steps because others went before.
+        self.steps = u64::MAX;
+        let engine = self.engine;
+        let hit = |(place, rule): (usize, &Rule)| {
+            let value = self.settle(place);
+            (value != 0.0).then(|| (rule.name.clone(), value))
+        };
+        engine.rules.iter().enumerate().filter_map(hit).collect()
     }
 
     /// Leaves only those rules open that can hit this mail.

@@ -10,6 +10,7 @@ use crate::mail::{Envelope, HeaderField, Link, Message, Part, PartKind};
 
 mod compare;
 mod language;
+mod possible;
 
 /// A message of one text part, made by hand: the decoder is not what is tried here.
 fn message(header: &str, body: &str, links: &[&str]) -> Message {

@@ -405,7 +405,8 @@ fn table(branches: &[Node], starts: &[u32]) -> Result<Table, Refusal> {
             set.iter().for_each(|octet| allow(usize::from(octet), branch));
         }
     }
-    let mut table = Table { by_octet: Vec::with_capacity(END), at_end: 0, lists: Vec::new() };
+    let by_octet = Vec::with_capacity(END);
+    let mut table = Table { by_octet, at_end: 0, lists: Vec::new(), starts: starts.to_vec() };
     let mut known: Vec<&[u64]> = Vec::new();
     for own in fits.chunks(words.max(1)) {
         let place = known.iter().position(|other| *other == own).unwrap_or(known.len());

@@ -97,6 +97,8 @@ pub(super) struct Table {
     pub(super) by_octet: Vec<u8>,
     pub(super) at_end: u8,
     pub(super) lists: Vec<Vec<u32>>,
+    /// All branches.
+    pub(super) starts: Vec<u32>,
 }
 
 impl Table {
@@ -106,11 +108,6 @@ impl Table {
             None => self.at_end,
         };
         self.lists.get(usize::from(list)).map_or(&[], Vec::as_slice)
-    }
-
-    /// The starts of all branches, some of them more than once.
-    pub(super) fn starts(&self) -> impl Iterator<Item = u32> {
-        self.lists.iter().flatten().copied()
     }
 }
 
@@ -187,7 +184,7 @@ impl Program {
                 Step::Moved { other, .. } => open.extend([next, other]),
                 Step::Choose { table, .. } => {
                     let table = self.tables.get(table as usize)?;
-                    open.extend(table.starts().map(|offset| place + offset));
+                    open.extend(table.starts.iter().map(|offset| place + offset));
                 }
                 Step::Jump(other) => open.push(other),
                 Step::Assert(_) | Step::Save(_) | Step::Atomic => open.push(next),

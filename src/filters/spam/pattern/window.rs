@@ -1,5 +1,7 @@
 //! What the octets at one place of every match look like: enough to pass by nearly all places of a text at a glance.
 
+use std::collections::HashMap;
+
 use super::program::{Point, Program, Step};
 use super::set::OctetSet;
 use super::tree::{Assertion, Lengths};
@@ -181,6 +183,7 @@ fn rows(program: &Program, step: u32, budget: usize) -> Vec<Row> {
 fn rows_by(program: &Program, step: u32, octets: usize, mut budget: usize) -> Option<Vec<Row>> {
     let mut seen = Vec::new();
     let mut out = Vec::new();
+    let mut known: HashMap<Vec<State>, ([OctetSet; DEPTH - 2], usize)> = HashMap::new();
     let mut first = firsts(program, step, &mut seen, &mut budget)?;
     first.sort_by_key(|taken| taken.before);
     for alike in first.chunk_by(|one, other| one.before == other.before) {
@@ -197,18 +200,32 @@ fn rows_by(program: &Program, step: u32, octets: usize, mut budget: usize) -> Op
                 *slot = set;
                 follow(program, states, rest, &mut seen, &mut budget);
                 out.push(Row { before, sets });
+                if out.len() > ROWS_MAX {
+                    return None;
+                }
                 continue;
             };
             for (next, states) in branches(&second) {
                 let mut sets = [OctetSet::ALL; DEPTH];
                 let [slot, other, rest @ ..] = &mut sets;
                 (*slot, *other) = (set, next);
-                follow(program, states, rest, &mut seen, &mut budget);
+                // Different octets often lead to the same.
+                match known.get(&states) {
+                    Some((sets, took)) if *took <= budget => {
+                        *rest = *sets;
+                        budget -= took;
+                    }
+                    _ => {
+                        let before = budget;
+                        follow(program, states.clone(), rest, &mut seen, &mut budget);
+                        known.insert(states, (*rest, before - budget));
+                    }
+                }
                 out.push(Row { before, sets });
+                if out.len() > ROWS_MAX {
+                    return None;
+                }
             }
-        }
-        if out.len() > ROWS_MAX {
-            return None;
         }
     }
     Some(out)
@@ -299,7 +316,7 @@ impl Walk<'_, '_> {
             | Step::Moved { other, .. } => self.open.extend([next, (other, 0)]),
             Step::Choose { table, .. } => {
                 let Some(table) = program.tables.get(table as usize) else { return false };
-                self.open.extend(table.starts().map(|offset| (step + offset, 0)));
+                self.open.extend(table.starts.iter().map(|offset| (step + offset, 0)));
             }
             Step::Jump(other) => self.open.push((other, 0)),
             Step::Assert(assertion) => match &mut self.asked {
@@ -325,7 +342,9 @@ impl Walk<'_, '_> {
 /// `None` if all are too common.
 pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Option<Window>) {
     let start = Point { step: 0, before: Lengths::exactly(0) };
-    let points: Vec<&Point> = std::iter::once(&start).chain(points).collect();
+    let mut points: Vec<&Point> = std::iter::once(&start).chain(points).collect();
+    // The start is often a point as well.
+    points.dedup_by_key(|point| (point.step, point.before.min, point.before.max));
     let (mut best, mut narrow) = (None, Vec::new());
     for point in &points {
         let row = row(program, point.step);
