@@ -67,7 +67,6 @@ pub(super) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> LinkTabl
             mistakes.push(mistake(&line.source, format!("{}: {why}", line.key)));
         }
     }
-    tables.redirectors.finish();
     tables
 }
 

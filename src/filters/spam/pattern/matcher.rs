@@ -7,7 +7,7 @@ use crate::filters::spam::text::{Segments, Target};
 use super::compile;
 use super::gate::Gate;
 use super::machine::Machine;
-use super::perl::{self, Refusal};
+use super::perl::{self, Parsed, Refusal};
 use super::places::Candidates;
 use super::program::{Program, Step};
 use super::set::OctetSet;
@@ -112,8 +112,27 @@ impl Pattern {
     /// # Errors
     /// See [`Refusal`].
     pub(in crate::filters::spam) fn compile(pattern: &[u8], flags: &str) -> Result<Self, Refusal> {
-        let parsed = perl::parse(pattern, flags)?;
-        let (program, points) = compile::compile(&parsed)?;
+        Self::of_parsed(&perl::parse(pattern, flags)?)
+    }
+
+    /// The same, to be asked for what its first group held; see [`Pattern::first_group`].
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(in crate::filters::spam) fn with_group(
+        pattern: &[u8],
+        flags: &str,
+    ) -> Result<Self, Refusal> {
+        let mut parsed = perl::parse(pattern, flags)?;
+        if parsed.groups == 0 {
+            return Err(Refusal::Wrong("it has no group (…)".to_owned()));
+        }
+        parsed.names = vec![(String::new(), 1)];
+        Self::of_parsed(&parsed)
+    }
+
+    fn of_parsed(parsed: &Parsed) -> Result<Self, Refusal> {
+        let (program, points) = compile::compile(parsed)?;
         let start = Start::of(&program);
         // At the start of a text one try is enough: a window is worth it only where it tells which texts to try.
         let (window, needed) = match window::best(&program, &points) {
@@ -123,13 +142,13 @@ impl Pattern {
             both => both,
         };
         let min = parsed.node.lengths().min;
-        let rounds = if let Node::Repeat { node, min, greed, .. } = parsed.node
-            && greed != Greed::Possessive
-            && min > 1
+        let rounds = if let Node::Repeat { node, min, greed, .. } = &parsed.node
+            && *greed != Greed::Possessive
+            && *min > 1
             && !program.remembers
             && program.names.is_empty()
         {
-            Some((*node, min))
+            Some((node.as_ref().clone(), *min))
         } else {
             None
         };
@@ -222,6 +241,16 @@ impl Pattern {
     /// Whether it matches, for those who ask only once and set no limit of their own.
     pub(in crate::filters::spam) fn is_match(&self, text: &[u8]) -> bool {
         self.find(text, 0, &mut Machine::new(STEPS)).is_some()
+    }
+
+    /// What the first group of the first match held.
+    pub(in crate::filters::spam) fn first_group(
+        &self,
+        text: &[u8],
+        machine: &mut Machine,
+    ) -> Option<Range<usize>> {
+        self.find(text, 0, machine)?;
+        self.named(machine).next().map(|(_, range)| range)
     }
 
     /// The names of groups, each with the text it held in the last match.

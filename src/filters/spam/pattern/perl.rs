@@ -30,6 +30,8 @@ pub(super) struct Parsed {
     pub(super) node: Node,
     /// Groups with names.
     pub(super) names: Vec<(String, u32)>,
+    /// How many groups there are.
+    pub(super) groups: u32,
 }
 
 /// Reads a pattern with the flags that stood behind it.
@@ -56,7 +58,7 @@ pub(super) fn parse(pattern: &[u8], flags: &str) -> Result<Parsed, Refusal> {
     if parser.peek().is_some() {
         return Err(wrong("a ) closes nothing"));
     }
-    Ok(Parsed { node, names: parser.names })
+    Ok(Parsed { node, names: parser.names, groups: parser.groups })
 }
 
 #[derive(Debug, Clone, Copy, Default)]

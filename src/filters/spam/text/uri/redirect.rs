@@ -1,21 +1,13 @@
 //! Links that lead on to another one: the patterns of rule files that know where it stands.
 
-use fancy_regex::{BytesMode, Regex, RegexBuilder};
-use regex::bytes::{RegexSet, RegexSetBuilder};
+use crate::filters::spam::pattern::{Machine, Pattern, Refusal};
 
-/// Steps back of one pattern on one link.
-const STEPS_MAX: usize = 20_000;
-/// Octets of a compiled pattern.
-const COMPILED_MAX: usize = 1 << 20;
+/// Steps of one pattern on one link.
+const STEPS_MAX: u64 = 20_000;
 
 /// Patterns whose first group is the link that another one leads to.
 #[derive(Debug, Default)]
-pub(in crate::filters::spam) struct Redirectors {
-    patterns: Vec<Regex>,
-    /// The same without look-around, so that they match more: nearly all links fit none, which one pass tells.
-    loose: Vec<String>,
-    gate: Option<RegexSet>,
-}
+pub(in crate::filters::spam) struct Redirectors(Vec<Pattern>);
 
 impl Redirectors {
     /// Adds `/pattern/i`.
@@ -24,85 +16,23 @@ impl Redirectors {
     /// Why it is no pattern, for people.
     pub(in crate::filters::spam) fn add(&mut self, text: &str) -> Result<(), String> {
         let (pattern, flags) = delimited(text)?;
-        let mut builder = RegexBuilder::new(pattern);
-        builder
-            .bytes_mode(BytesMode::Ascii)
-            .case_insensitive(flags.contains('i'))
-            .multi_line(flags.contains('m'))
-            .dot_matches_new_line(flags.contains('s'))
-            .ignore_whitespace(flags.contains('x'))
-            .backtrack_limit(STEPS_MAX)
-            .delegate_size_limit(COMPILED_MAX);
-        let regex = builder.build().map_err(|error| error.to_string())?;
-        if regex.captures_len() < 2 {
-            return Err("it has no group (…) for the link".to_owned());
-        }
-        self.patterns.push(regex);
-        let flags: String = flags.chars().filter(|flag| "imsx".contains(*flag)).collect();
-        let flags = if flags.is_empty() { flags } else { format!("(?{flags})") };
-        self.loose.push(flags + &without_look_around(pattern));
+        let pattern = Pattern::with_group(pattern.as_bytes(), flags).map_err(|why| match why {
+            Refusal::NotBuilt(why) => format!("it {why}; not built yet"),
+            Refusal::Wrong(why) => why,
+        })?;
+        self.0.push(pattern);
         Ok(())
-    }
-
-    /// To be called when all patterns are in.
-    pub(in crate::filters::spam) fn finish(&mut self) {
-        self.gate = RegexSetBuilder::new(&self.loose).unicode(false).build().ok();
     }
 
     /// The link to which this one leads on. A pattern that costs too many steps does not match.
     pub(super) fn target<'l>(&self, link: &'l [u8]) -> Option<&'l [u8]> {
-        if self.gate.as_ref().is_some_and(|gate| !gate.is_match(link)) {
-            return None;
-        }
-        let fits = self.gate.as_ref().map(|gate| gate.matches(link));
-        self.patterns.iter().enumerate().find_map(|(place, regex)| {
-            if fits.as_ref().is_some_and(|fits| !fits.matched(place)) {
-                return None;
-            }
-            let captures = regex.captures(link).ok()??;
-            let target = link.get(captures.get(1)?.range())?;
+        let mut machine = Machine::default();
+        self.0.iter().find_map(|pattern| {
+            machine.left = STEPS_MAX;
+            let target = link.get(pattern.first_group(link, &mut machine)?)?;
             target.contains(&b'.').then_some(target)
         })
     }
-}
-
-/// The pattern with an empty group in place of each `(?=…)`, `(?!…)`, `(?<=…)` and `(?<!…)`.
-fn without_look_around(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut rest = pattern;
-    // Groups that are open inside a look-around; 0: we are in none.
-    let mut inside = 0_usize;
-    let mut class = false;
-    while let Some(letter) = rest.chars().next() {
-        let escape = letter == '\\';
-        let mut length = letter.len_utf8();
-        if escape {
-            length += rest.get(1..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-        }
-        let looks = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|start| rest.starts_with(start));
-        let begins = !class && inside == 0 && looks;
-        match letter {
-            _ if escape => {}
-            '[' => class = true,
-            ']' => class = false,
-            '(' if !class && (begins || inside > 0) => inside += 1,
-            ')' if !class && inside > 0 => {
-                inside -= 1;
-                if inside == 0 {
-                    out.push_str("(?:)");
-                    length = 0;
-                    rest = rest.get(1..).unwrap_or_default();
-                }
-            }
-            _ => {}
-        }
-        let (piece, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        if inside == 0 {
-            out.push_str(piece);
-        }
-        rest = behind;
-    }
-    out
 }
 
 /// `/…/flags` and `m'…'flags`: what stands between the signs, and the flags.
@@ -141,8 +71,6 @@ mod tests {
         let mut all = Redirectors::default();
         all.add(r"m'^http://go\.example/\?.*(?<=[?&])to=(.*?)(?:$|[&\#])'i").unwrap();
         all.add(r"/^https?:\/\/go\.example\/(.*)$/").unwrap();
-        all.finish();
-        assert!(all.gate.is_some());
         for (link, want) in [
             ("http://go.example/?a=b&to=a.org&c", Some("a.org")),
             ("HTTP://go.example/?to=a.org", Some("a.org")),
@@ -151,17 +79,6 @@ mod tests {
             ("http://a.org/", None),
         ] {
             assert_eq!(all.target(link.as_bytes()), want.map(str::as_bytes), "{link}");
-        }
-    }
-
-    #[test]
-    fn look_around_is_dropped_whole() {
-        for (pattern, want) in [
-            (r"a(?<=[?&)])b", "a(?:)b"),
-            (r"(?!x(y|\))z)(c)", "(?:)(c)"),
-            (r"(?:a)[(?=]\(?=", r"(?:a)[(?=]\(?="),
-        ] {
-            assert_eq!(without_look_around(pattern), want, "{pattern}");
         }
     }
 
