@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::pattern::{Machine, Pattern, Places};
+use super::pattern::{Lengths, Machine, Pattern, Places};
 use super::text::Segments;
 
 /// What a pattern is looked for in, and how.
@@ -74,9 +74,9 @@ impl Hunt<'_> {
         machine: &mut Machine,
     ) -> Option<Range<usize>> {
         match starts {
-            Some(Starts { places, base, before }) => {
+            Some(Starts { places, base, distance }) => {
                 let places = places.iter().filter_map(|place| (*place as usize).checked_sub(base));
-                self.pattern.find_among(piece, from, places, before, machine)
+                self.pattern.find_among(piece, from, places, distance, machine)
             }
             None => self.pattern.find(piece, from, machine),
         }
@@ -98,9 +98,9 @@ impl Hunt<'_> {
             return;
         };
         let buffer = self.text.buffer().as_ptr().addr();
-        let before = self.pattern.before_place();
+        let distance = self.pattern.distance();
         // Where the start is known to the octet, the piece is that of the start.
-        let back = before.filter(|(min, max)| min == max).map_or(0, |(min, _)| min);
+        let back = distance.filter(|before| before.is_fixed()).map_or(0, |before| before.min);
         let mut index = 0;
         while let Some(first) = places.first() {
             index = self.text.at((*first as usize).saturating_sub(back), index);
@@ -113,7 +113,7 @@ impl Hunt<'_> {
             if index < self.skip {
                 continue;
             }
-            let starts = before.map(|before| Starts { places: own, base: start, before });
+            let starts = distance.map(|distance| Starts { places: own, base: start, distance });
             if machine.left == 0 || matches!(each(index, piece, starts, machine), Go::Stop) {
                 return;
             }
@@ -126,6 +126,6 @@ impl Hunt<'_> {
 struct Starts<'s> {
     places: &'s [u32],
     base: usize,
-    /// Octets between the start of a match and its place, least and most.
-    before: (usize, usize),
+    /// Octets between the start of a match and its place.
+    distance: Lengths,
 }

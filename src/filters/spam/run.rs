@@ -10,7 +10,7 @@ use super::evals::Answer;
 use super::hunt::Hunt;
 use super::left_out;
 use super::overlooked::Overlooked;
-use super::pattern::{Candidates, Machine, Pattern, Places};
+use super::pattern::{Candidates, Machine, Passes, Pattern, Places};
 use super::rules::{Check, Meta, PatternCheck, Rule, Template};
 use super::text::{Segments, Target};
 use super::values::Values;
@@ -134,6 +134,7 @@ impl Run<'_> {
 pub(super) fn every_hit(engine: &Engine, mail: &Mail<'_>) -> Vec<(Arc<str>, f64)> {
     let mut run = Run::new(View::new(engine, mail));
     run.open_possible();
+    engine.possible.open_idle(run.learned, &mut run.values);
     run.ask_all()
 }
 
@@ -198,11 +199,14 @@ pub(super) struct Run<'r> {
     /// Rules that gave no answer, with the reason.
     not_run: Vec<(usize, String)>,
     texts: Vec<Option<(Segments, Candidates)>>,
+    passes: Passes,
     machine: Machine,
     /// Steps that are left for this mail.
     steps: u64,
     /// For expressions, to be used again.
     stack: Vec<f64>,
+    /// For rules that wait for others, to be used again.
+    waiting: Vec<usize>,
     /// What the named groups of rules caught.
     caught: BTreeMap<String, Vec<Vec<u8>>>,
 }
@@ -219,9 +223,11 @@ impl<'r> Run<'r> {
             values,
             not_run: Vec::new(),
             texts,
+            passes: Passes::default(),
             machine: Machine::new(0),
             steps: MAIL_STEPS,
             stack: Vec::new(),
+            waiting: Vec::new(),
             caught: BTreeMap::new(),
         }
     }
@@ -253,10 +259,12 @@ impl<'r> Run<'r> {
 
     /// The value of a rule. Expressions that need others wait on a stack: no recursion, however long the chain.
     fn settle(&mut self, wanted: usize) -> f64 {
-        let mut waiting = match self.ask(wanted) {
+        let first = match self.ask(wanted) {
             Ok(value) => return value,
-            Err(first) => vec![wanted, first],
+            Err(first) => first,
         };
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.extend([wanted, first]);
         while let Some(place) = waiting.last().copied() {
             match self.ask(place) {
                 Ok(_) => {
@@ -265,6 +273,7 @@ impl<'r> Run<'r> {
                 Err(first) => waiting.push(first),
             }
         }
+        self.waiting = waiting;
         self.values.get(wanted).unwrap_or(0.0)
     }
 
@@ -337,10 +346,10 @@ impl<'r> Run<'r> {
         else {
             return &NOTHING;
         };
-        let view = &self.view;
+        let (view, passes) = (&self.view, &mut self.passes);
         slot.get_or_insert_with(|| {
             let text = rules.target.text(view);
-            let candidates = rules.candidates(&text);
+            let candidates = rules.candidates(&text, passes);
             (text, candidates)
         })
     }

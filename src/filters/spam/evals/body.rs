@@ -84,7 +84,10 @@ struct Counts {
 }
 
 /// Strangers choose the words: no hash but the standard one, which they cannot foresee.
-type Words<'p> = HashMap<&'p str, Counts>;
+type Words<'p> = HashMap<&'p [u8], Counts>;
+
+/// Words for which there is room from the start, at most.
+const ROOM_MAX: usize = 4_096;
 
 /// Words of the HTML and of the plain text below a part.
 fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> Words<'p> {
@@ -100,16 +103,9 @@ fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> Words<'p> {
         };
         let page = part.effective_kind() == "text/html";
         let shown = &rendered.text;
-        let letter = |letter: char| {
-            letter == '_'
-                || if shown.wide {
-                    letter.is_alphanumeric()
-                } else {
-                    letter.is_ascii_alphanumeric()
-                }
-        };
-        let mut count = |word: &'p str| {
-            if word.contains(letter) {
+        words.reserve(ROOM_MAX.min(shown.text.len() / 32));
+        let mut count = |word: &'p [u8]| {
+            if has_letter(word, shown.wide) {
                 let counts = words.entry(word).or_default();
                 if page {
                     counts.html += 1;
@@ -120,19 +116,28 @@ fn words_below<'p>(parts: &'p Parts, part: &'p Part) -> Words<'p> {
             }
         };
         if shown.has_plain_space() {
-            let blank = |letter: char| u8::try_from(letter).is_ok_and(is_space);
-            shown.text.split(blank).for_each(&mut count);
+            shown.text.as_bytes().split(|octet| is_space(*octet)).for_each(&mut count);
         } else {
-            shown.text.split(|letter| shown.is_space(letter)).for_each(&mut count);
+            let pieces = shown.text.split(|letter| shown.is_space(letter));
+            pieces.for_each(|word| count(word.as_bytes()));
         }
         // An image alone is a word that no text has.
         let images = rendered.html.as_ref().is_some_and(|html| html.inside.contains_key("img"));
         if page && !any_html && images {
-            words.entry("\n").or_default().html = 1;
+            words.entry(b"\n").or_default().html = 1;
             any_html = true;
         }
     }
     words
+}
+
+/// Whether a word has anything that belongs to words; in wide texts, letters and digits of all scripts do.
+fn has_letter(word: &[u8], wide: bool) -> bool {
+    let plain = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'_';
+    word.iter().any(plain)
+        || wide
+            && !word.is_ascii()
+            && std::str::from_utf8(word).is_ok_and(|word| word.contains(char::is_alphanumeric))
 }
 
 fn number(count: usize) -> f64 {

@@ -67,6 +67,7 @@ pub(super) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> LinkTabl
             mistakes.push(mistake(&line.source, format!("{}: {why}", line.key)));
         }
     }
+    tables.redirectors.finish();
     tables
 }
 

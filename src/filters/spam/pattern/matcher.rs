@@ -5,14 +5,15 @@ use std::ops::Range;
 use crate::filters::spam::text::{Segments, Target};
 
 use super::compile;
-use super::gate::Gate;
+use super::gate::{Gate, Search};
 use super::machine::Machine;
 use super::perl::{self, Parsed, Refusal};
 use super::places::Candidates;
-use super::program::{Program, Step};
+use super::program::{Point, Program, Step};
 use super::set::OctetSet;
 use super::sieve::Sieve;
-use super::tree::{Assertion, Greed, Node};
+use super::sift::Passes;
+use super::tree::{Assertion, Greed, Lengths, Node};
 use super::window::{self, DEPTH, Window};
 
 /// With fewer patterns on a text, running them one by one is faster.
@@ -29,6 +30,8 @@ pub(in crate::filters::spam) struct Pattern {
     start: Start,
     /// The shortest match.
     min: usize,
+    /// Where windows can be, until they are made.
+    points: Vec<Point>,
     window: Option<Window>,
     /// What must fit besides, somewhere in the same piece.
     needed: Option<Window>,
@@ -115,32 +118,26 @@ impl Pattern {
         Self::of_parsed(&perl::parse(pattern, flags)?)
     }
 
-    /// The same, to be asked for what its first group held; see [`Pattern::first_group`].
+    /// The same, to be asked for what its first group held; see [`Pattern::first_group`]. Gives a text too that every
+    /// match holds, in lower case, though matches may write it in any; it may be empty.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub(in crate::filters::spam) fn with_group(
         pattern: &[u8],
         flags: &str,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(Self, Vec<u8>), Refusal> {
         let mut parsed = perl::parse(pattern, flags)?;
         if parsed.groups == 0 {
             return Err(Refusal::Wrong("it has no group (…)".to_owned()));
         }
         parsed.names = vec![(String::new(), 1)];
-        Self::of_parsed(&parsed)
+        Ok((Self::of_parsed(&parsed)?, parsed.node.literal()))
     }
 
     fn of_parsed(parsed: &Parsed) -> Result<Self, Refusal> {
         let (program, points) = compile::compile(parsed)?;
         let start = Start::of(&program);
-        // At the start of a text one try is enough: a window is worth it only where it tells which texts to try.
-        let (window, needed) = match window::best(&program, &points) {
-            (window, needed) if start.text => {
-                (window.filter(|window| !window.before.is_fixed()).or(needed), None)
-            }
-            both => both,
-        };
         let min = parsed.node.lengths().min;
         let rounds = if let Node::Repeat { node, min, greed, .. } = &parsed.node
             && *greed != Greed::Possessive
@@ -152,7 +149,20 @@ impl Pattern {
         } else {
             None
         };
-        Ok(Self { start, min, window, needed, rounds, program, gate: Gate::default() })
+        let (window, needed, gate) = (None, None, Gate::default());
+        Ok(Self { start, min, points, window, needed, rounds, program, gate })
+    }
+
+    /// Makes the windows by which [`TextRules::candidates`] finds it; this takes longer than all else of reading it.
+    pub(in crate::filters::spam) fn make_windows(&mut self) {
+        let points = std::mem::take(&mut self.points);
+        // At the start of a text one try is enough: a window is worth it only where it tells which texts to try.
+        (self.window, self.needed) = match window::best(&self.program, &points) {
+            (window, needed) if self.start.text => {
+                (window.filter(|window| !window.before.is_fixed()).or(needed), None)
+            }
+            both => both,
+        };
     }
 
     /// The first match from that place on.
@@ -166,61 +176,89 @@ impl Pattern {
         machine.begin();
         machine.left = machine.left.saturating_sub(text.len().saturating_sub(from) as u64 / 16);
         let mut search = self.gate.search(&self.program, text, machine);
-        let mut at = from;
         if self.start.text {
-            let end = if at == 0 { machine.match_at(&self.program, text, 0) } else { None };
+            let end = if from == 0 { machine.match_at(&self.program, text, 0) } else { None };
             return end.map(|end| 0..end);
         }
-        while at <= last {
+        let mut at = from;
+        let found = self.find_up_to(last, text, &mut at, &mut search, machine);
+        if found.is_some() || machine.left > 0 {
+            search.end(machine);
+        }
+        found
+    }
+
+    /// The first match that begins between that place, which moves on, and the last one.
+    fn find_up_to(
+        &self,
+        last: usize,
+        text: &[u8],
+        at: &mut usize,
+        search: &mut Search<'_>,
+        machine: &mut Machine,
+    ) -> Option<Range<usize>> {
+        while *at <= last {
             if !self.start.line {
-                at += self.start.skip(text, at);
+                *at += self.start.skip(text, *at);
             }
-            let near = text.get(at..).unwrap_or_default();
-            if self.start.line && at > 0 && text.get(at - 1) != Some(&b'\n') {
+            let near = text.get(*at..).unwrap_or_default();
+            if self.start.line && *at > 0 && text.get(*at - 1) != Some(&b'\n') {
                 let end = memchr::memchr(b'\n', near).unwrap_or(near.len());
                 machine.left = machine.left.saturating_sub(end as u64 / 64);
-                at += end + 1;
+                *at += end + 1;
                 continue;
             }
-            if self.start.fits(text, at) {
-                if let Some(end) = search.match_at(at, machine) {
-                    search.end(machine);
-                    return Some(at..end);
+            if *at > last {
+                return None;
+            }
+            if self.start.fits(text, *at) {
+                if let Some(end) = search.match_at(*at, machine) {
+                    return Some(*at..end);
                 }
                 if let Some(set) = &self.start.run {
-                    at += near.iter().position(|octet| !set.has(*octet)).unwrap_or(near.len());
+                    *at += near.iter().position(|octet| !set.has(*octet)).unwrap_or(near.len());
                 }
             }
             if machine.left == 0 {
                 return None;
             }
-            at += 1;
+            *at += 1;
         }
-        search.end(machine);
         None
     }
 
-    /// The first match from that place on that goes with one of these places; see [`Pattern::before_place`].
+    /// The first match from that place on that goes with one of these places, which rise; see [`Pattern::distance`].
     pub(in crate::filters::spam) fn find_among(
         &self,
         text: &[u8],
         from: usize,
         places: impl Iterator<Item = usize>,
-        (min, max): (usize, usize),
+        distance: Lengths,
         machine: &mut Machine,
     ) -> Option<Range<usize>> {
         machine.begin();
         let mut search = self.gate.search(&self.program, text, machine);
+        let Lengths { min, max } = distance;
+        let few = max.and_then(|max| max.checked_sub(min)).is_some_and(|more| more <= NEAR_MAX);
         let mut at = from;
         for place in places {
             if machine.left == 0 {
                 return None;
             }
             let Some(last) = place.checked_sub(min) else { continue };
-            at = at.max(place.saturating_sub(max));
+            at = at.max(max.map_or(0, |max| place.saturating_sub(max)));
+            if !few {
+                let passed = last.saturating_sub(at);
+                machine.left = machine.left.saturating_sub(passed as u64 / 16);
+                if let Some(found) = self.find_up_to(last, text, &mut at, &mut search, machine) {
+                    search.end(machine);
+                    return Some(found);
+                }
+                continue;
+            }
             while at <= last {
                 // Where there is but one start, the place has told as much.
-                if (min == max || self.start.fits(text, at))
+                if (min == max.unwrap_or(min) || self.start.fits(text, at))
                     && let Some(end) = search.match_at(at, machine)
                 {
                     search.end(machine);
@@ -229,7 +267,9 @@ impl Pattern {
                 at += 1;
             }
         }
-        search.end(machine);
+        if machine.left > 0 {
+            search.end(machine);
+        }
         None
     }
 
@@ -279,13 +319,10 @@ impl Pattern {
         !self.program.names.is_empty()
     }
 
-    /// Octets between the start of a match and the place where [`TextRules::candidates`] finds it, least and most, if
-    /// few starts are left to try by that.
-    pub(in crate::filters::spam) fn before_place(&self) -> Option<(usize, usize)> {
-        let before = self.window.as_ref()?.before;
-        let max = before.max.filter(|_| !self.start.text)?;
-        let few = max.checked_sub(before.min).is_some_and(|more| more <= NEAR_MAX);
-        few.then_some((before.min, max))
+    /// Octets between the start of a match and the place where [`TextRules::candidates`] finds it; `None`: it finds none,
+    /// or the start is that of the text anyway.
+    pub(in crate::filters::spam) fn distance(&self) -> Option<Lengths> {
+        Some(self.window.as_ref()?.before).filter(|_| !self.start.text)
     }
 }
 
@@ -327,8 +364,12 @@ impl TextRules {
     }
 
     /// One pass over the text.
-    pub(in crate::filters::spam) fn candidates(&self, text: &Segments) -> Candidates {
-        let mut found = self.sieve.scan(text.buffer());
+    pub(in crate::filters::spam) fn candidates(
+        &self,
+        text: &Segments,
+        passes: &mut Passes,
+    ) -> Candidates {
+        let mut found = self.sieve.scan(text.buffer(), passes);
         for (own, needed) in &self.needed {
             found.keep_beside(*own, *needed, text);
         }

@@ -27,6 +27,8 @@ pub(in crate::filters::spam) use machine::Machine;
 pub(in crate::filters::spam) use matcher::{Pattern, TextRules};
 pub(in crate::filters::spam) use perl::Refusal;
 pub(in crate::filters::spam) use places::{Candidates, Places};
+pub(in crate::filters::spam) use sift::Passes;
+pub(in crate::filters::spam) use tree::Lengths;
 
 #[cfg(test)]
 mod tests;

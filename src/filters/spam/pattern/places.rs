@@ -101,6 +101,7 @@ impl Candidates {
 }
 
 /// Places as they are found, in the order of the text.
+#[derive(Default)]
 pub(super) struct Finds {
     /// Slots and places.
     finds: Vec<(u32, u32)>,
@@ -115,8 +116,11 @@ struct Count {
 }
 
 impl Finds {
-    pub(super) fn new(slots: usize) -> Self {
-        Self { finds: Vec::new(), counts: vec![Count { count: 0, last: u32::MAX }; slots] }
+    /// Begins with another text.
+    pub(super) fn begin(&mut self, slots: usize) {
+        self.finds.clear();
+        self.counts.clear();
+        self.counts.resize(slots, Count { count: 0, last: u32::MAX });
     }
 
     /// Adds a place, which must not lie before the one added last. The same one again changes nothing.
@@ -129,7 +133,7 @@ impl Finds {
         }
     }
 
-    pub(super) fn sorted(self) -> Candidates {
+    pub(super) fn sorted(&self) -> Candidates {
         let mut start = 0;
         let mut slots = Vec::with_capacity(self.counts.len());
         for own in &self.counts {
@@ -137,11 +141,12 @@ impl Finds {
             start += if own.count <= PLACES_MAX { own.count } else { 0 };
         }
         let mut places = vec![0; start as usize];
-        for (slot, place) in self.finds {
-            if let Some(slot) = slots.get_mut(slot as usize).filter(|slot| slot.count <= PLACES_MAX)
+        for (slot, place) in &self.finds {
+            if let Some(slot) =
+                slots.get_mut(*slot as usize).filter(|slot| slot.count <= PLACES_MAX)
                 && let Some(free) = places.get_mut((slot.start + slot.count) as usize)
             {
-                *free = place;
+                *free = *place;
                 slot.count += 1;
             }
         }
@@ -154,7 +159,8 @@ mod tests {
     use super::*;
 
     fn candidates(finds: &[(u32, u32)], slots: usize) -> Candidates {
-        let mut all = Finds::new(slots);
+        let mut all = Finds::default();
+        all.begin(slots);
         finds.iter().for_each(|(slot, place)| all.add(*slot, *place));
         all.sorted()
     }

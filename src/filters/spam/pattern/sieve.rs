@@ -249,6 +249,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::places::Places;
+    use super::super::sift::Passes;
     use super::super::tree::Lengths;
     use super::*;
 
@@ -269,7 +270,7 @@ mod tests {
             [window(&["an"]), window(&["b", "na"]), window(&["bananas!"]), window(&["s"])];
         let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
         let places = |text: &[u8]| {
-            let found = sieve.scan(text);
+            let found = sieve.scan(text, &mut Passes::default());
             let known = |slot| found.get(slot).and_then(Places::known).map(<[u32]>::to_vec);
             (0..4).map(known).collect::<Option<Vec<_>>>()
         };
@@ -284,7 +285,7 @@ mod tests {
         let words: Vec<String> = (0..200).map(|number| format!("<{number}>")).collect();
         let windows: Vec<Window> = words.iter().map(|word| window(&[word])).collect();
         let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
-        let found = sieve.scan(words.concat().as_bytes());
+        let found = sieve.scan(words.concat().as_bytes(), &mut Passes::default());
         let known = |slot| found.get(slot).and_then(Places::known);
         assert!((0..200).all(|slot| known(slot).is_some_and(|places| places.len() == 1)));
     }
@@ -329,7 +330,7 @@ mod tests {
                 .map(|rows| Window { rows: rows.iter().map(row).collect(), before: Lengths::exactly(0) })
                 .collect();
             let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
-            let found = sieve.scan(text.as_bytes());
+            let found = sieve.scan(text.as_bytes(), &mut Passes::default());
             for (slot, window) in (0..).zip(&windows) {
                 let want = one_by_one(window, text.as_bytes());
                 // What stands before is only told apart by kind.

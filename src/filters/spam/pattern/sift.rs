@@ -13,6 +13,13 @@ const BLOCK: usize = 256;
 /// Pairs of a place that are written whether they are there or not; few places have more.
 const FEW: usize = 8;
 
+/// What the passes of one text need, to be used again for the next one.
+#[derive(Default)]
+pub(in crate::filters::spam) struct Passes {
+    block: Block,
+    finds: Finds,
+}
+
 /// A block of a text, and what is left of it.
 struct Block {
     /// Octets of the text.
@@ -49,22 +56,22 @@ impl Default for Block {
 
 impl Sieve {
     /// Where each pattern's window fits. A text of more than 4 GiB is looked at up to there.
-    pub(super) fn scan(&self, text: &[u8]) -> Candidates {
-        let mut finds = Finds::new(self.patterns);
+    pub(super) fn scan(&self, text: &[u8], passes: &mut Passes) -> Candidates {
+        let Passes { block, finds } = passes;
+        finds.begin(self.patterns);
         if self.owners.is_empty() {
             return finds.sorted();
         }
-        let mut block = Block::default();
         let mut before = b'\n';
         for (number, octets) in text.chunks(BLOCK).enumerate() {
             let start = number * BLOCK;
             let Ok(place) = u32::try_from(start) else { break };
-            self.read(&mut block, before, octets, text.get(start + octets.len()..));
+            self.read(block, before, octets, text.get(start + octets.len()..));
             before = octets.last().copied().unwrap_or(b'\n');
-            self.pass_starts(&mut block);
-            self.pass_pairs(&mut block);
-            self.pass_near(&mut block);
-            self.pass_rest(&block, place, &mut finds);
+            self.pass_starts(block);
+            self.pass_pairs(block);
+            self.pass_near(block);
+            self.pass_rest(block, place, finds);
         }
         finds.sorted()
     }

@@ -4,12 +4,19 @@ use crate::filters::spam::hunt::Hunt;
 use crate::filters::spam::text::{Segments, Target};
 
 use super::program::Program;
+use super::sift::Passes;
 use super::{Machine, Pattern, Refusal, TextRules, compile, perl};
 
 const STEPS: u64 = 1_000_000;
 
 fn pattern(text: &str, flags: &str) -> Pattern {
-    Pattern::compile(text.as_bytes(), flags).unwrap_or_else(|why| panic!("{text}: {why:?}"))
+    made(text, flags).unwrap_or_else(|why| panic!("{text}: {why:?}"))
+}
+
+fn made(text: &str, flags: &str) -> Result<Pattern, Refusal> {
+    let mut pattern = Pattern::compile(text.as_bytes(), flags)?;
+    pattern.make_windows();
+    Ok(pattern)
 }
 
 fn matches(text: &str, flags: &str, subject: &[u8]) -> bool {
@@ -200,6 +207,30 @@ fn referee(text: &str, subject: &[u8]) -> Option<Vec<(usize, usize)>> {
     Some(regex.find_iter(subject).map(|found| (found.start(), found.end())).collect())
 }
 
+/// Whether something that takes as little as it can is repeated from outside: in Perl a round that takes nothing is the
+/// last one, for `regex` it is not: `(?:[^a]|a{0,2}?)*` takes one octet of `\na` in Perl, and two for `regex`.
+fn has_lazy_rounds(text: &str) -> bool {
+    let counted =
+        |place: usize| matches!(text.as_bytes().get(place), Some(b'*' | b'+' | b'?' | b'{'));
+    let mut open = Vec::new();
+    // Groups with something lazy in them.
+    let mut lazy = 0;
+    for (place, octet) in text.bytes().enumerate() {
+        match octet {
+            b'(' => open.push(lazy),
+            b')' => {
+                let before = open.pop().unwrap_or(0);
+                if lazy > before && counted(place + 1) {
+                    return true;
+                }
+            }
+            b'*' | b'+' | b'?' | b'}' if text.as_bytes().get(place + 1) == Some(&b'?') => lazy += 1,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Patterns of a small alphabet, in which much can go wrong.
 fn patterns() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
@@ -281,18 +312,21 @@ fn a_gate_saves_steps() {
 /// Places that lie before a window of which only the least and most distance are known.
 #[test]
 fn a_start_is_looked_for_where_it_can_be() {
-    let patterns =
-        [r"\b[ab]{1,9}Z%Q", "x{0,3}Z%Q", "c{2}.{0,8}Z%Q", "Z%Qd"].map(|text| pattern(text, ""));
+    let far = [r"\b[ab]{1,90}Z%Q", "x*Z%Q", "(?m)^[ab ]+Z%Q", "c{2}.{0,80}Z%Q"];
+    let near = [r"\b[ab]{1,9}Z%Q", "x{0,3}Z%Q", "c{2}.{0,8}Z%Q", "Z%Qd"];
+    let patterns: Vec<Pattern> =
+        near.into_iter().chain(far).map(|text| pattern(text, "")).collect();
     let text = "aab babbaZ%Q xxxxZ%Q Z%Qd cc1234Z%Q ccc123456789Z%Q";
     let mut segments = Segments::default();
     segments.push(text.as_bytes());
     segments.push(b"aZ%Q");
     let mut rules = TextRules::new(Target::Body, "body".to_owned());
     let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
-    let candidates = rules.candidates(&segments);
-    for ((pattern, slot), most) in patterns.iter().zip(slots).zip([8, 3, 8, 0]) {
-        let (min, max) = pattern.before_place().unwrap();
-        assert_eq!(max - min, most);
+    let candidates = rules.candidates(&segments, &mut Passes::default());
+    let most = [Some(8), Some(3), Some(8), Some(0), Some(89), None, None, Some(80)];
+    for ((pattern, slot), most) in patterns.iter().zip(slots).zip(most) {
+        let distance = pattern.distance().unwrap();
+        assert_eq!(distance.max.map(|max| max - distance.min), most);
         let matches = |places| {
             let mut lengths = Vec::new();
             let hunt = Hunt { pattern, text: &segments, unset: None, places, skip: 0 };
@@ -312,9 +346,10 @@ proptest! {
     #[test]
     fn a_pattern_finds_what_another_engine_finds(text in patterns(), subject in "[abc\n]{0,24}") {
         let Some(want) = referee(&text, subject.as_bytes()) else { return Ok(()) };
+        prop_assume!(!has_lazy_rounds(&text));
         // After an empty match both go on one octet later, but the other engine skips one that touches the last.
         let want: Vec<_> = want.into_iter().filter(|(start, end)| start < end).collect();
-        let Ok(pattern) = Pattern::compile(text.as_bytes(), "") else { return Ok(()) };
+        let Ok(pattern) = made(&text, "") else { return Ok(()) };
         let mut machine = Machine::new(STEPS);
         let first = pattern.find(subject.as_bytes(), 0, &mut machine);
         pattern.make_gate();
@@ -336,12 +371,12 @@ proptest! {
         pieces in proptest::collection::vec("[abQZ% .\n]{0,24}", 1..5),
     ) {
         let patterns: Vec<Pattern> =
-            words.iter().filter_map(|text| Pattern::compile(text.as_bytes(), "").ok()).collect();
+            words.iter().filter_map(|text| made(text, "").ok()).collect();
         let mut text = Segments::default();
         pieces.iter().for_each(|piece| text.push(piece.as_bytes()));
         let mut rules = TextRules::new(Target::Body, "body".to_owned());
         let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
-        let candidates = rules.candidates(&text);
+        let candidates = rules.candidates(&text, &mut Passes::default());
         for ((pattern, slot), word) in patterns.iter().zip(slots).zip(&words) {
             let places = slot.and_then(|slot| candidates.get(slot));
             let hunt = |places| Hunt { pattern, text: &text, unset: None, places, skip: 0 };
@@ -363,12 +398,12 @@ proptest! {
     #[test]
     fn the_sieve_loses_no_match(words in proptest::collection::vec(patterns(), 4..8), subject in "[abc\n]{0,40}") {
         let patterns: Vec<Pattern> =
-            words.iter().filter_map(|text| Pattern::compile(text.as_bytes(), "").ok()).collect();
+            words.iter().filter_map(|text| made(text, "").ok()).collect();
         let mut text = Segments::default();
         text.push(subject.as_bytes());
         let mut rules = TextRules::new(Target::Body, "body".to_owned());
         let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
-        let candidates = rules.candidates(&text);
+        let candidates = rules.candidates(&text, &mut Passes::default());
         for (pattern, slot) in patterns.iter().zip(slots) {
             let Some(slot) = slot else { continue };
             let found = pattern.find(subject.as_bytes(), 0, &mut Machine::new(STEPS));

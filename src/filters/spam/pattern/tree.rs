@@ -65,10 +65,10 @@ pub(super) enum Assertion {
 
 /// Lengths of the texts that a piece can match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Lengths {
-    pub(super) min: usize,
+pub(in crate::filters::spam) struct Lengths {
+    pub(in crate::filters::spam) min: usize,
     /// `None`: without limit.
-    pub(super) max: Option<usize>,
+    pub(in crate::filters::spam) max: Option<usize>,
 }
 
 impl Lengths {
@@ -76,7 +76,7 @@ impl Lengths {
         Self { min: length, max: Some(length) }
     }
 
-    pub(super) fn is_fixed(self) -> bool {
+    pub(in crate::filters::spam) fn is_fixed(self) -> bool {
         self.max == Some(self.min)
     }
 
@@ -111,6 +111,35 @@ impl Node {
             return Self::Row(nodes);
         }
         nodes.pop().unwrap_or(Self::Empty)
+    }
+
+    /// The longest text that every match holds, in lower case: matches may write it in any. It may be empty.
+    pub(super) fn literal(&self) -> Vec<u8> {
+        let mut runs = vec![Vec::new()];
+        self.collect_literals(&mut runs);
+        runs.into_iter().max_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// Adds to the last run of octets, or begins new ones.
+    fn collect_literals(&self, runs: &mut Vec<Vec<u8>>) {
+        let letter = |set: &OctetSet| {
+            let lower = set.first()?.to_ascii_lowercase();
+            let both = OctetSet::one(lower).with(lower.to_ascii_uppercase());
+            (set.or(&both) == both).then_some(lower)
+        };
+        match self {
+            Self::Set(set) => match (letter(set), runs.last_mut()) {
+                (Some(letter), Some(run)) => run.push(letter),
+                _ => runs.push(Vec::new()),
+            },
+            Self::Row(nodes) => nodes.iter().for_each(|node| node.collect_literals(runs)),
+            Self::Group(_, node) => node.collect_literals(runs),
+            // They take no octet.
+            Self::Empty | Self::Assertion(_) | Self::Look { .. } => {}
+            Self::Choice(_) | Self::Repeat { .. } | Self::Atomic(_) | Self::Same { .. } => {
+                runs.push(Vec::new());
+            }
+        }
     }
 
     /// Of branches; octets that stand alone become one set, which is the same.

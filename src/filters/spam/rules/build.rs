@@ -13,7 +13,7 @@ use crate::filters::{Mistake, Score, Severity, Source};
 use super::book::{Book, Draft, Example, Question};
 use super::expression::Program;
 use super::implied;
-use super::possible::Possible;
+use super::possible::{self, Possible};
 use super::replace::Tags;
 use super::template::{self, Template};
 
@@ -156,21 +156,21 @@ pub(in crate::filters::spam) fn build(
     builder.link(&mut book);
     let order = builder.break_circles(&mut book);
     builder.drop_unanswered();
-    builder.sift();
     implied::find(&mut builder.rules);
     book.tell_repeated();
-    let Builder { rules, by_name, texts, .. } = builder;
+    let rules = &builder.rules;
     let mut scoring: Vec<usize> = (0..rules.len())
         .filter(|place| rules.get(*place).is_some_and(|rule| !rule.serves() && rule.counts()))
         .filter(|place| rules.get(*place).is_some_and(|rule| rule.unavailable().is_none()))
         .collect();
     scoring.sort_by_key(|place| rules.get(*place).map_or(0, |rule| rule.priority));
-    let catches =
-        |rule: &Rule| matches!(&rule.check, Check::Pattern(check) if check.pattern.has_names());
+    let in_use = possible::in_use(rules, &scoring);
+    builder.sift(&in_use);
+    let Builder { rules, by_name, texts, .. } = builder;
     let catchers =
-        (0..rules.len()).filter(|place| rules.get(*place).is_some_and(catches)).collect();
+        (0..rules.len()).filter(|place| rules.get(*place).is_some_and(possible::catches)).collect();
     let tables = Tables::read(&book.settings, &mut book.mistakes);
-    let possible = Possible::new(&rules, &texts, &order);
+    let possible = Possible::new(&rules, &texts, &order, &in_use);
     let engine = Engine { rules, possible, by_name, texts, scoring, catchers, tables };
     (engine, book.mistakes)
 }
@@ -465,11 +465,12 @@ impl Builder {
     }
 
     /// Builds the prefilter of each text.
-    fn sift(&mut self) {
+    fn sift(&mut self, in_use: &[bool]) {
         for (place, text) in self.texts.iter_mut().enumerate() {
             // "Nothing found, no match" says nothing where something else stands in for what is not there.
             let here = |check: &&mut PatternCheck| check.text == place && check.unset.is_none();
-            let checks = self.rules.iter_mut().filter_map(|rule| match &mut rule.check {
+            let rules = self.rules.iter_mut().zip(in_use).filter(|(_, in_use)| **in_use);
+            let checks = rules.filter_map(|(rule, _)| match &mut rule.check {
                 Check::Pattern(check) => Some(check.as_mut()),
                 Check::Template(_)
                 | Check::Exists(_)
@@ -479,6 +480,7 @@ impl Builder {
                 | Check::Off(_) => None,
             });
             let mut checks: Vec<&mut PatternCheck> = checks.filter(here).collect();
+            checks.iter_mut().for_each(|check| check.pattern.make_windows());
             let patterns: Vec<&Pattern> = checks.iter().map(|check| &check.pattern).collect();
             let slots = text.sift(&patterns);
             for (check, slot) in checks.iter_mut().zip(slots) {

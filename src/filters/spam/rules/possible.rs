@@ -21,6 +21,8 @@ pub(in crate::filters::spam) struct Possible {
     others: Vec<usize>,
     /// How many texts there are.
     texts: usize,
+    /// Rules on which no points depend.
+    idle: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -56,22 +58,36 @@ struct Expression {
 }
 
 impl Possible {
-    /// `order`: all rules, expressions behind what they name.
-    pub(super) fn new(rules: &[Rule], texts: &[TextRules], order: &[usize]) -> Self {
-        let mut possible = Self { texts: texts.len(), ..Self::default() };
+    /// `order`: all rules, expressions behind what they name; `in_use`: see [`in_use`].
+    pub(super) fn new(
+        rules: &[Rule],
+        texts: &[TextRules],
+        order: &[usize],
+        in_use: &[bool],
+    ) -> Self {
+        let used = |place: &usize| in_use.get(*place).is_some_and(|used| *used);
+        let idle = (0..rules.len()).filter(|place| !used(place)).collect();
+        let order: Vec<usize> = order.iter().copied().filter(used).collect();
+        let mut possible = Self { texts: texts.len(), idle, ..Self::default() };
         for (place, text) in texts.iter().enumerate() {
             match field(&text.target) {
                 Some(name) => possible.fields.entry(name).or_default().push(place),
                 None => possible.others.push(place),
             }
         }
-        possible.tables = [0, 1].map(|set| Table::new(rules, texts, order, set));
+        possible.tables = [0, 1].map(|set| Table::new(rules, texts, &order, set));
         possible
     }
 
     pub(in crate::filters::spam) fn table(&self, learned: bool) -> &Table {
         let [alone, with_learned] = &self.tables;
         if learned { with_learned } else { alone }
+    }
+
+    /// Opens the rules on which no points depend, as far as they can be asked.
+    pub(in crate::filters::spam) fn open_idle(&self, learned: bool, values: &mut Values) {
+        let all = &self.table(learned).all;
+        self.idle.iter().filter(|rule| all.is_open(**rule)).for_each(|rule| values.open(*rule));
     }
 
     /// The texts that may not be empty, each once, in rising order.
@@ -113,10 +129,12 @@ impl Table {
         };
         // A rule without points does not count in expressions either.
         let counts = |rule: &Rule| rule.scores.get(set).is_some_and(|score| *score != Score(0));
+        let asked = |rule: &&Rule| counts(rule) && rule.unavailable().is_none();
+        for (place, _) in rules.iter().enumerate().filter(|(_, rule)| asked(rule)) {
+            table.all.open(place);
+        }
         for place in order {
-            let Some(rule) = rules.get(*place).filter(|rule| counts(rule)) else { continue };
-            if rule.unavailable().is_none() {
-                table.all.open(*place);
+            if let Some(rule) = rules.get(*place).filter(asked) {
                 table.add(*place, rule, texts);
             }
         }
@@ -215,6 +233,36 @@ impl Table {
             }
         }
     }
+}
+
+/// Which rules points depend on: those that have some, and what these name. Others are only asked by those who want to
+/// know of every rule, and cost nothing else.
+pub(super) fn in_use(rules: &[Rule], scoring: &[usize]) -> Vec<bool> {
+    let mut used = vec![false; rules.len()];
+    let mut open = scoring.to_vec();
+    // What is caught may be wanted by a pattern that is made when a mail is there, or by a list.
+    open.extend(rules.iter().enumerate().filter(|(_, rule)| catches(rule)).map(|(rule, _)| rule));
+    while let Some(place) = open.pop() {
+        let (Some(slot), Some(rule)) = (used.get_mut(place), rules.get(place)) else { continue };
+        if std::mem::replace(slot, true) {
+            continue;
+        }
+        match &rule.check {
+            Check::Meta(meta) => open.extend(meta.links.iter().flatten()),
+            Check::Pattern(check) => open.extend(check.implies),
+            Check::Exists(_)
+            | Check::Template(_)
+            | Check::Function(_)
+            | Check::Unavailable(_)
+            | Check::Off(_) => {}
+        }
+    }
+    used
+}
+
+/// Whether a rule catches what others look for.
+pub(super) fn catches(rule: &Rule) -> bool {
+    matches!(&rule.check, Check::Pattern(check) if check.pattern.has_names())
 }
 
 /// Whether a pattern may hit where its text is empty, or is not there.

@@ -41,32 +41,33 @@ proptest! {
         body in "[ab\n]{0,12}",
     ) {
         const NAMES: [&str; 4] = ["Subject", "X-One", "x-two", "X-THREE"];
+        let named = |place: usize| format!("{}R{place}", if place.is_multiple_of(3) { "__" } else { "" });
         let mut rules = String::new();
         for (place, (kind, name, pattern)) in leaves.iter().enumerate() {
-            let name = NAMES[*name];
+            let (name, rule) = (NAMES[*name], named(place));
             rules += &match kind {
-                0 => format!("header R{place} {name} !~ /{pattern}/\n"),
-                1 => format!("header R{place} {name} =~ /{pattern}/ [if-unset: a]\n"),
-                2 => format!("header R{place} exists:{name}\n"),
-                3 => format!("header R{place} {name}:raw =~ /{pattern}/\n"),
-                4 => format!("body R{place} /{pattern}/\ntflags R{place} multiple\n"),
-                5 => format!("rawbody R{place} /{pattern}/\n"),
-                6 => format!("header R{place} eval:check_for_missing_to_header()\n"),
-                _ => format!("header R{place} {name} =~ /{pattern}/\n"),
+                0 => format!("header {rule} {name} !~ /{pattern}/\n"),
+                1 => format!("header {rule} {name} =~ /{pattern}/ [if-unset: a]\n"),
+                2 => format!("header {rule} exists:{name}\n"),
+                3 => format!("header {rule} {name}:raw =~ /{pattern}/\n"),
+                4 => format!("body {rule} /{pattern}/\ntflags {rule} multiple\n"),
+                5 => format!("rawbody {rule} /{pattern}/\n"),
+                6 => format!("header {rule} eval:check_for_missing_to_header()\n"),
+                _ => format!("header {rule} {name} =~ /{pattern}/\n"),
             };
         }
         for (place, (kind, one, two, three)) in metas.iter().enumerate() {
-            let (name, one, two, three) = (place + leaves.len(), format!("R{one}"), format!("R{two}"), format!("R{three}"));
+            let (name, one, two, three) = (named(place + leaves.len()), named(*one), named(*two), named(*three));
             rules += &match kind {
-                0 => format!("meta R{name} {one} && {two} && !{three}\n"),
-                1 => format!("meta R{name} {one} || ({two} && {three})\n"),
-                2 => format!("meta R{name} {one} + {two} - {three} > 0\n"),
-                3 => format!("meta R{name} !{one} && ({two} == {three})\n"),
-                4 => format!("meta R{name} ({one} + {two} + rules_matching(R1*)) >= 2\n"),
-                _ => format!("meta R{name} {one} ? {two} : {three}\n"),
+                0 => format!("meta {name} {one} && {two} && !{three}\n"),
+                1 => format!("meta {name} {one} || ({two} && {three})\n"),
+                2 => format!("meta {name} {one} + {two} - {three} > 0\n"),
+                3 => format!("meta {name} !{one} && ({two} == {three})\n"),
+                4 => format!("meta {name} ({one} + {two} + rules_matching(*R1*)) >= 2\n"),
+                _ => format!("meta {name} {one} ? {two} : {three}\n"),
             };
         }
-        no_points.iter().for_each(|place| rules += &format!("score R{place} 0\n"));
+        no_points.iter().for_each(|place| rules += &format!("score {} 0\n", named(*place)));
         let header: String = fields.iter().map(|(name, value)| format!("{}: {value}\n", NAMES[*name])).collect();
         let [possible, all] = both(&rules, &message(&header, &body, &[]));
         prop_assert_eq!(possible, all, "{}", rules);

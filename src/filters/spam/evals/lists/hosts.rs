@@ -28,7 +28,7 @@ fn listed(arguments: &Arguments) -> Result<Call, String> {
 
 fn host_on(view: &View<'_>, list: &str) -> Option<String> {
     let list = lists(view).hosts.get(list).filter(|list| !list.is_empty())?;
-    hosts(view).into_iter().find(|host| is_on(list, host))
+    hosts(view).into_iter().find(|host| is_on(list, host)).map(str::to_owned)
 }
 
 /// The longest end of the name that is listed decides.
@@ -39,22 +39,23 @@ fn is_on(list: &BTreeMap<String, bool>, host: &str) -> bool {
     if host.parse::<std::net::Ipv4Addr>().is_ok() {
         return list.get(host) == Some(&true);
     }
-    let mut ends = vec![host];
-    ends.extend(host.match_indices('.').filter_map(|(place, _)| host.get(place + 1..)));
-    let shortest = ends.get(ends.len().saturating_sub(ENDS_MAX)..).unwrap_or_default();
-    shortest.iter().find_map(|end| list.get(*end)) == Some(&true)
+    let behind_dots = host.match_indices('.').filter_map(|(place, _)| host.get(place + 1..));
+    let count = 1 + host.matches('.').count();
+    let mut shortest =
+        std::iter::once(host).chain(behind_dots).skip(count.saturating_sub(ENDS_MAX));
+    shortest.find_map(|end| list.get(end)) == Some(&true)
 }
 
 /// The hosts of all links, each once. Addresses of mail do not count.
-fn hosts(view: &View<'_>) -> Vec<String> {
+fn hosts<'v>(view: &'v View<'_>) -> Vec<&'v str> {
     let listed = |link: &&Link| {
         let mail = link.raw.get(..7).is_some_and(|head| head.eq_ignore_ascii_case(b"mailto:"));
         !link.elsewhere && !mail
     };
     let links = view.links().all().iter().filter(listed);
     let mut seen = HashSet::new();
-    let hosts = links.flat_map(|link| &link.hosts).map(|(host, _)| host);
-    hosts.filter(|host| seen.insert(host.as_str())).cloned().collect()
+    let hosts = links.flat_map(|link| &link.hosts).map(|(host, _)| host.as_str());
+    hosts.filter(|host| seen.insert(*host)).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Links that lead on to another one: the patterns of rule files that know where it stands.
 
+use aho_corasick::AhoCorasick;
+
 use crate::filters::spam::pattern::{Machine, Pattern, Refusal};
 
 /// Steps of one pattern on one link.
@@ -7,7 +9,13 @@ const STEPS_MAX: u64 = 20_000;
 
 /// Patterns whose first group is the link that another one leads to.
 #[derive(Debug, Default)]
-pub(in crate::filters::spam) struct Redirectors(Vec<Pattern>);
+pub(in crate::filters::spam) struct Redirectors {
+    patterns: Vec<Pattern>,
+    /// For each pattern a text that it cannot do without.
+    needed: Vec<Vec<u8>>,
+    /// Nearly all links hold none of these; `None`: there is a pattern that can do without any.
+    gate: Option<AhoCorasick>,
+}
 
 impl Redirectors {
     /// Adds `/pattern/i`.
@@ -16,18 +24,29 @@ impl Redirectors {
     /// Why it is no pattern, for people.
     pub(in crate::filters::spam) fn add(&mut self, text: &str) -> Result<(), String> {
         let (pattern, flags) = delimited(text)?;
-        let pattern = Pattern::with_group(pattern.as_bytes(), flags).map_err(|why| match why {
-            Refusal::NotBuilt(why) => format!("it {why}; not built yet"),
-            Refusal::Wrong(why) => why,
-        })?;
-        self.0.push(pattern);
+        let (pattern, needed) =
+            Pattern::with_group(pattern.as_bytes(), flags).map_err(|why| match why {
+                Refusal::NotBuilt(why) => format!("it {why}; not built yet"),
+                Refusal::Wrong(why) => why,
+            })?;
+        self.patterns.push(pattern);
+        self.needed.push(needed);
         Ok(())
+    }
+
+    /// To be called when all patterns are in.
+    pub(in crate::filters::spam) fn finish(&mut self) {
+        let builder = AhoCorasick::builder().ascii_case_insensitive(true).build(&self.needed);
+        self.gate = builder.ok().filter(|_| self.needed.iter().all(|text| !text.is_empty()));
     }
 
     /// The link to which this one leads on. A pattern that costs too many steps does not match.
     pub(super) fn target<'l>(&self, link: &'l [u8]) -> Option<&'l [u8]> {
+        if self.gate.as_ref().is_some_and(|gate| !gate.is_match(link)) {
+            return None;
+        }
         let mut machine = Machine::default();
-        self.0.iter().find_map(|pattern| {
+        self.patterns.iter().find_map(|pattern| {
             machine.left = STEPS_MAX;
             let target = link.get(pattern.first_group(link, &mut machine)?)?;
             target.contains(&b'.').then_some(target)
@@ -71,6 +90,7 @@ mod tests {
         let mut all = Redirectors::default();
         all.add(r"m'^http://go\.example/\?.*(?<=[?&])to=(.*?)(?:$|[&\#])'i").unwrap();
         all.add(r"/^https?:\/\/go\.example\/(.*)$/").unwrap();
+        all.finish();
         for (link, want) in [
             ("http://go.example/?a=b&to=a.org&c", Some("a.org")),
             ("HTTP://go.example/?to=a.org", Some("a.org")),
@@ -80,6 +100,21 @@ mod tests {
         ] {
             assert_eq!(all.target(link.as_bytes()), want.map(str::as_bytes), "{link}");
         }
+    }
+
+    #[test]
+    fn nearly_all_links_are_told_by_what_they_do_not_hold() {
+        let mut all = Redirectors::default();
+        all.add(r"m'^https?:/*(?:[^/]+\.)?emf\d\.com/R\.cfm.*?&r=(.*)'i").unwrap();
+        all.add(r"/^http:\/\/(?:a|b)\.nate\.com\/[Rr](?=x)\/(.*)$/").unwrap();
+        all.finish();
+        assert_eq!(all.needed, [b".com/r.cfm".as_slice(), b".nate.com/r/"]);
+        assert_eq!(all.target(b"http://x.emf1.COM/r.cfm?&r=a.org"), Some(&b"a.org"[..]));
+        assert_eq!(all.target(b"http://x.emf1.com/?&r=a.org"), None);
+        all.add(r"m'([^/]*)$'").unwrap();
+        all.finish();
+        assert!(all.gate.is_none());
+        assert_eq!(all.target(b"http://x/a.org"), Some(&b"a.org"[..]));
     }
 
     #[test]
