@@ -156,13 +156,7 @@ impl Pattern {
     /// Makes the windows by which [`TextRules::candidates`] finds it; this takes longer than all else of reading it.
     pub(in crate::filters::spam) fn make_windows(&mut self) {
         let points = std::mem::take(&mut self.points);
-        // At the start of a text one try is enough: a window is worth it only where it tells which texts to try.
-        (self.window, self.needed) = match window::best(&self.program, &points) {
-            (window, needed) if self.start.text => {
-                (window.filter(|window| !window.before.is_fixed()).or(needed), None)
-            }
-            both => both,
-        };
+        (self.window, self.needed) = window::best(&self.program, &points);
     }
 
     /// The first match from that place on.

@@ -4,6 +4,8 @@
 //! white space and letters over ASCII count as such, and only then it is written as UTF-8: what is not wide is
 //! written one octet a character.
 
+use std::borrow::Cow;
+
 /// A Perl string. If it is not wide, all its characters are under 256.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::filters::spam) struct Text {
@@ -42,6 +44,13 @@ impl Text {
     pub(in crate::filters::spam) fn is_space(&self, letter: char) -> bool {
         if self.wide { letter.is_whitespace() } else { letter.is_ascii() && letter.is_whitespace() }
     }
+}
+
+/// A piece of a Perl string: as long as nothing in it is read otherwise than it was written, it lies in that string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::filters::spam) struct Piece<'p> {
+    pub(in crate::filters::spam) text: Cow<'p, str>,
+    pub(in crate::filters::spam) wide: bool,
 }
 
 /// White space among octets.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::entities::decode;
 use super::event::{Attribute, Attributes, Event};
-use crate::filters::spam::text::perl::Text;
+use crate::filters::spam::text::perl::Piece;
 use crate::mime::lower;
 
 /// Elements of SVG and MathML in one another that are followed.
@@ -103,8 +103,8 @@ impl<'p> Browser<'p> {
                 let rest = self.page.get(open + 9..).unwrap_or_default();
                 let length = memchr::memmem::find(rest, b"]]>");
                 let end = open + 9 + length.unwrap_or(rest.len());
-                let text = self.slice(open + 9, end).to_owned();
-                self.events.push(Event::Text(Text { text, wide: self.wide }));
+                let text = self.slice(open + 9, end).into();
+                self.events.push(Event::Text(Piece { text, wide: self.wide }));
                 self.at = (end + 3).min(self.page.len());
             }
             b'!' | b'?' => self.bogus(next == b'!'),
@@ -200,7 +200,7 @@ impl<'p> Browser<'p> {
         let name = self.slice(start, name_end);
         let equals = self.skip(name_end, is_space);
         if self.octet(equals) != b'=' {
-            attributes.add(lower(name), || Text { text: name.to_owned(), wide: self.wide });
+            attributes.add(lower(name), || Piece { text: name.into(), wide: self.wide });
             return Some(name_end);
         }
         let place = self.skip(equals + 1, is_space);
@@ -286,7 +286,7 @@ impl<'p> Browser<'p> {
             let text = match content {
                 Content::References => decode(text, self.wide, true),
                 Content::Raw | Content::Unseen | Content::Rest => {
-                    Text { text: text.to_owned(), wide: self.wide }
+                    Piece { text: text.into(), wide: self.wide }
                 }
             };
             self.events.push(Event::Text(text));

@@ -55,14 +55,18 @@ impl Color {
 
     /// Digits behind `#`; too many are cut, too few made up.
     fn hex(text: &str) -> Self {
-        let mut digits: Vec<u32> =
-            text.chars().filter_map(|letter| letter.to_digit(16)).take(6).collect();
-        if digits.is_empty() {
+        let (mut digits, mut count) = ([0_u32; 6], 0);
+        let written = text.chars().filter_map(|letter| letter.to_digit(16));
+        for (slot, digit) in digits.iter_mut().zip(written) {
+            *slot = digit;
+            count += 1;
+        }
+        if count == 0 {
             return Self::Empty;
         }
-        if digits.len() < 6 {
-            digits.resize(3, 0);
-            digits = digits.into_iter().flat_map(|digit| [digit, digit]).collect();
+        if count < 6 {
+            let [red, green, blue, ..] = digits;
+            digits = [red, red, green, green, blue, blue];
         }
         Self::of(digits.into_iter().fold(0, |rgb, digit| rgb << 4 | digit))
     }

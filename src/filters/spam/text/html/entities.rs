@@ -1,13 +1,16 @@
 //! Character references in pages (HTML 4, section 24), read as SpamAssassin's parser reads them.
 
-use crate::filters::spam::text::perl::Text;
+use crate::filters::spam::text::perl::{Piece, Text};
 
 /// Octets of a name that are looked at.
 const NAME_MAX: usize = 8;
 
 /// The text with its references read; what is none stays. In text a name may stand before other letters
 /// (`&nbspfoo`), in attributes (`prefixes` is false) it may not.
-pub(super) fn decode(text: &str, wide: bool, prefixes: bool) -> Text {
+pub(super) fn decode(text: &str, wide: bool, prefixes: bool) -> Piece<'_> {
+    if memchr::memchr(b'&', text.as_bytes()).is_none() {
+        return Piece { text: text.into(), wide };
+    }
     let mut out = Text { text: String::with_capacity(text.len()), wide };
     let mut rest = text;
     // The first half of a pair of surrogates that was read right before.
@@ -34,7 +37,7 @@ pub(super) fn decode(text: &str, wide: bool, prefixes: bool) -> Text {
         high = push(&mut out, code, high);
     }
     out.text.push_str(rest);
-    out
+    Piece { text: out.text.into(), wide: out.wide }
 }
 
 /// Adds a character by its number; gives it back if it is half of a pair.
@@ -391,7 +394,7 @@ mod tests {
             ("&", "&", false),
         ] {
             let got = decode(text, false, true);
-            assert_eq!((got.text.as_str(), got.wide), (want, wide), "{text}");
+            assert_eq!((&*got.text, got.wide), (want, wide), "{text}");
         }
         assert_eq!(decode("?a=1&copyx=2&copy=3", false, false).text, "?a=1&copyx=2©=3");
     }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::filters::spam::text::perl::Text;
+use crate::filters::spam::text::perl::Piece;
 
 /// What stands in a page, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Event<'p> {
     /// Text, character references read.
-    Text(Text),
+    Text(Piece<'p>),
     /// A tag in lower case with its attributes; of two of one name the first counts.
     Start(Cow<'p, str>, Vec<Attribute<'p>>),
     /// A closing tag in lower case.
@@ -24,7 +24,7 @@ pub(super) enum Event<'p> {
 const FEW: usize = 16;
 
 /// An attribute, its name in lower case.
-pub(super) type Attribute<'p> = (Cow<'p, str>, Text);
+pub(super) type Attribute<'p> = (Cow<'p, str>, Piece<'p>);
 
 /// The attributes of one tag; of two of one name the first counts.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(super) struct Attributes<'p> {
 }
 
 impl<'p> Attributes<'p> {
-    pub(super) fn add(&mut self, name: Cow<'p, str>, value: impl FnOnce() -> Text) {
+    pub(super) fn add(&mut self, name: Cow<'p, str>, value: impl FnOnce() -> Piece<'p>) {
         let is_new = if self.list.len() <= FEW {
             self.list.iter().all(|(known, _)| *known != name)
         } else {
@@ -62,7 +62,7 @@ mod tests {
     fn of_two_attributes_of_one_name_the_first_counts_however_many_there_are() {
         let mut attributes = Attributes::default();
         for number in (0..40).chain(0..40) {
-            let value = || Text { text: format!("{number}"), wide: false };
+            let value = || Piece { text: format!("{number}").into(), wide: false };
             attributes.add(format!("a{}", number % 30).into(), value);
         }
         let list = attributes.into_list();

@@ -11,7 +11,7 @@ use super::prepared::{has_quotes_in_tags, prepared, with_late_names};
 use super::style::{Hidden, Styles};
 use super::token::Tokens;
 use super::{Anchor, Html, HtmlUri, Page};
-use crate::filters::spam::text::perl::Text;
+use crate::filters::spam::text::perl::{self, Text};
 
 /// Characters of one address.
 const URI_MAX: usize = 8_192;
@@ -151,7 +151,7 @@ pub(in crate::filters::spam::text) fn render_as_browsers(page: &Text) -> Page {
         if let Event::Text(text) = event
             && !text.text.is_ascii()
         {
-            text.text = text.text.replace(['\u{201c}', '\u{201d}'], "\"");
+            text.text = text.text.replace(['\u{201c}', '\u{201d}'], "\"").into();
         }
     }
     rendered(page, events)
@@ -278,9 +278,9 @@ impl State {
         Some(Near::of(text.chars().rev(), last.wide))
     }
 
-    fn text(&mut self, text: Text) {
+    fn text(&mut self, text: perl::Piece<'_>) {
         if self.is_inside("script") {
-            self.facts.scripts.push(text.text);
+            self.facts.scripts.push(text.text.into_owned());
             return;
         }
         if self.is_inside("style") {
@@ -347,8 +347,10 @@ impl State {
             "body" | "table" | "tr" | "td" => self.uri_in(tag, attributes, "background"),
             "a" | "area" | "link" => {
                 mend(attributes, "href");
-                if let Some((_, href)) = attributes.iter_mut().find(|(name, _)| name == "href") {
-                    href.text = href.text.replace('\u{feff}', "");
+                if let Some((_, href)) = attributes.iter_mut().find(|(name, _)| name == "href")
+                    && href.text.contains('\u{feff}')
+                {
+                    href.text = href.text.replace('\u{feff}', "").into();
                 }
                 self.uri_in(tag, attributes, "href");
                 self.uri_in(tag, attributes, "data-saferedirecturl");
@@ -477,7 +479,7 @@ fn is_empty(pieces: &[Piece]) -> bool {
 }
 
 fn value_of<'a>(attributes: &'a [Attribute<'_>], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value.text.as_str())
+    attributes.iter().find(|(other, _)| other == name).map(|(_, value)| &*value.text)
 }
 
 /// Takes `foo/href` for `href`.

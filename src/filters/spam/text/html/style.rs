@@ -316,12 +316,12 @@ fn background(text: &str) -> Option<Color> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filters::spam::text::perl::Text;
+    use crate::filters::spam::text::perl::Piece;
 
     fn hidden(tags: &[(&str, &str, &str)]) -> Option<Hidden> {
         let mut styles = Styles::new();
         for (tag, name, value) in tags {
-            let value = Text { text: (*value).to_owned(), wide: false };
+            let value = Piece { text: (*value).into(), wide: false };
             styles.open(tag, &[((*name).into(), value)]);
         }
         styles.hidden()

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::entities::decode;
 use super::event::{Attributes, Event};
-use crate::filters::spam::text::perl::Text;
+use crate::filters::spam::text::perl::Piece;
 use crate::mime::lower;
 
 /// Elements whose content is text up to their own closing tag; in the first group no references are read.
@@ -134,7 +134,7 @@ impl<'p> Tokens<'p> {
     fn text_event(&mut self, start: usize, end: usize) {
         let piece = self.slice(start, end);
         let text = if self.raw {
-            Text { text: piece.to_owned(), wide: self.wide }
+            Piece { text: piece.into(), wide: self.wide }
         } else {
             decode(piece, self.wide, true)
         };
@@ -323,7 +323,7 @@ impl<'p> Tokens<'p> {
             // One without value has its name as its value.
             attributes.add(lower(attribute), || match value {
                 Some(value) => decode(value, self.wide, false),
-                None => Text { text: attribute.to_owned(), wide: self.wide },
+                None => Piece { text: attribute.into(), wide: self.wide },
             });
         }
         if place >= end {
