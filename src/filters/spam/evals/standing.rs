@@ -44,6 +44,11 @@ fn bounce_of_others(_: &Arguments) -> Result<Call, String> {
 fn reputation(arguments: &Arguments) -> Result<Call, String> {
     let min = arguments.number(0).ok_or("the lower border is missing, for example 0.6")?;
     let max = arguments.number(1).ok_or("the upper border is missing, for example 1")?;
+    if min >= max {
+        return Err(format!(
+            "no reputation is over {min} and at most {max}: the lower one stands first"
+        ));
+    }
     let is_meant: fn(&Whose) -> bool = match arguments.text(2) {
         "" | "network" => |whose| matches!(whose, Whose::Network(_)),
         "signer" => |whose| matches!(whose, Whose::Signer(_)),
@@ -77,11 +82,13 @@ mod tests {
         let rules = "header N eval:check_reputation('0.6', '1')\n\
             header D eval:check_reputation('-2', '-0.6', 'signer')\n\
             header S eval:check_reputation('0.6', '1', 'sender')\n\
-            header X eval:check_reputation('0.6', '1', 'nobody')\n";
+            header X eval:check_reputation('0.6', '1', 'nobody')\n\
+            header Y eval:check_reputation('1', '0.6')\n";
         let file = RuleFile::built_in("t.cf", rules.as_bytes());
         let (engine, mistakes) = Engine::load(&[file], &BTreeMap::new());
-        let [mistake] = mistakes.as_slice() else { panic!("{mistakes:?}") };
-        assert!(mistake.what.contains("write network, signer or sender"), "{}", mistake.what);
+        let [nobody, turned] = mistakes.as_slice() else { panic!("{mistakes:?}") };
+        assert!(nobody.what.contains("write network, signer or sender"), "{}", nobody.what);
+        assert!(turned.what.contains("the lower one stands first"), "{}", turned.what);
         let message = crate::mime::decode(
             bytes::Bytes::from_static(b"Subject: x\r\n\r\nx\r\n"),
             &crate::mime::Limits::default(),

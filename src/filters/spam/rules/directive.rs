@@ -300,7 +300,15 @@ fn flags(line: &Line<'_>, name: &str, rest: &[u8], book: &mut Book) -> Vec<Strin
         let text = String::from_utf8_lossy(word).into_owned();
         let known = match text.split_once('=') {
             Some(("maxhits", value)) => value.parse::<u32>().is_ok(),
-            Some(("range", value)) => Scope::range(value).is_some(),
+            Some(("range", value)) => match Scope::range(value) {
+                Some((first, last)) if first.max(1) > last => {
+                    let what = format!("{name}: `{text}` holds no part, so that it sees none");
+                    let hint = "the lower number stands first; the message itself is part 1";
+                    book.warning(&line.source, line.column(word), what, hint);
+                    true
+                }
+                range => range.is_some(),
+            },
             Some(_) => false,
             None => FLAGS.contains(&&*text),
         };

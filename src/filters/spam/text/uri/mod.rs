@@ -255,9 +255,11 @@ impl Links {
                 link.forms.push(form);
             }
         }
-        link.hosts.extend(
-            hosts.into_iter().filter(|host| !link.hosts.contains(host)).collect::<Vec<_>>(),
-        );
+        for host in hosts {
+            if !link.hosts.contains(&host) {
+                link.hosts.push(host);
+            }
+        }
         for kind in types {
             if !link.types.contains(kind) {
                 link.types.push(kind);
