@@ -75,6 +75,10 @@ impl Hunt<'_> {
     ) -> Option<Range<usize>> {
         match starts {
             Some(Starts { places, base, distance }) => {
+                // Matches behind one another do not go through all places again.
+                let first = base.saturating_add(from).saturating_add(distance.min);
+                let passed = places.partition_point(|place| (*place as usize) < first);
+                let places = places.get(passed..).unwrap_or_default();
                 let places = places.iter().filter_map(|place| (*place as usize).checked_sub(base));
                 self.pattern.find_among(piece, from, places, distance, machine)
             }

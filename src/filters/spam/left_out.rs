@@ -5,7 +5,7 @@
 use crate::filters::{NotRun, Weight};
 
 use super::evals::dns::leaves_hosts_out;
-use super::text::{Cut, LeftOut, Target, not_in_full};
+use super::text::{Cut, LeftOut, Links, Target, not_in_full};
 use super::view::View;
 
 /// Parts that are named one by one.
@@ -32,6 +32,9 @@ pub(super) fn of(view: &View<'_>) -> Vec<NotRun> {
     }
     if let Some(count) = made.links.map(|links| links.left_out).filter(|count| *count > 0) {
         tell("links", format!("{count} links more than rules look at"));
+    }
+    if let Some(count) = made.links.map(Links::unfinished).filter(|count| *count > 0) {
+        tell("redirectors", format!("{count} links took more than their share of time"));
     }
     if leaves_hosts_out(view) {
         tell("hosts", "links lead to more hosts than lists are asked about".to_owned());

@@ -23,6 +23,8 @@ const EVIDENCE_MAX: usize = 200;
 const NAMED_MAX: usize = 10;
 /// Steps that one rule may take for one mail: some ten milliseconds.
 const RULE_STEPS: u64 = 4_000_000;
+/// The same where nobody waits.
+const PATIENT_STEPS: u64 = 50 * RULE_STEPS;
 /// Steps that all rules together may take for one mail.
 const MAIL_STEPS: u64 = 40_000_000;
 /// Steps that a rule may take once the mail's are used up: enough for all but the hardest.
@@ -201,6 +203,8 @@ pub(super) struct Run<'r> {
     texts: Vec<Option<(Segments, Candidates)>>,
     passes: Passes,
     machine: Machine,
+    /// Steps that one rule may take.
+    share: u64,
     /// Steps that are left for this mail.
     steps: u64,
     /// For expressions, to be used again.
@@ -225,6 +229,7 @@ impl<'r> Run<'r> {
             texts,
             passes: Passes::default(),
             machine: Machine::new(0),
+            share: RULE_STEPS,
             steps: MAIL_STEPS,
             stack: Vec::new(),
             waiting: Vec::new(),
@@ -233,8 +238,9 @@ impl<'r> Run<'r> {
     }
 
     fn ask_all(mut self) -> Vec<(Arc<str>, f64)> {
-        // Here nobody waits, and every rule is asked: none may run short of steps because others went before.
-        self.steps = u64::MAX;
+        // Here nobody waits, and every rule is asked: none may run short of steps because others went before, or
+        // because no window tells where to look.
+        (self.steps, self.share) = (u64::MAX, PATIENT_STEPS);
         let engine = self.engine;
         let hit = |(place, rule): (usize, &Rule)| {
             let value = self.settle(place);
@@ -362,7 +368,7 @@ impl<'r> Run<'r> {
 
     fn pattern(&mut self, place: usize, rule: &Rule, check: &PatternCheck) -> f64 {
         let mut machine = std::mem::take(&mut self.machine);
-        machine.left = RULE_STEPS.min(self.steps).max(LAST_STEPS);
+        machine.left = self.share.min(self.steps).max(LAST_STEPS);
         let given = machine.left;
         let mut caught = Vec::new();
         let target = self.engine.texts.get(check.text).map(|rules| &rules.target);

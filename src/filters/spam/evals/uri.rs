@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use crate::filters::spam::pattern::Refusal;
 use crate::filters::spam::rules::Settings;
 use crate::filters::spam::text::{LinkTables, PageLink, is_address, to_ascii};
 use crate::filters::spam::view::View;
@@ -44,7 +45,16 @@ pub(super) fn read(settings: &Settings, mistakes: &mut Vec<Mistake>) -> LinkTabl
                 tables.boundaries.clear();
                 Ok(())
             }
-            "redirector_pattern" => tables.redirectors.add(&line.text),
+            "redirector_pattern" => match tables.redirectors.add(&line.text) {
+                Err(Refusal::NotBuilt(why)) => {
+                    let what = format!("{} {why}; not built yet, so it does nothing", line.key);
+                    let warning = mistake(&line.source, what);
+                    mistakes.push(Mistake { severity: Severity::Warning, ..warning });
+                    Ok(())
+                }
+                Err(Refusal::Wrong(why)) => Err(why),
+                Ok(()) => Ok(()),
+            },
             "uridnsbl_skip_domain" => {
                 tables.skip.extend(words(&line.text));
                 Ok(())

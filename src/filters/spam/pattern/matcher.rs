@@ -336,9 +336,14 @@ impl TextRules {
         Self { target, name, sieve: Sieve::default(), needed: Vec::new() }
     }
 
-    /// Builds the prefilter. Gives each pattern's slot back, or `None` if it must be run everywhere.
-    pub(in crate::filters::spam) fn sift(&mut self, patterns: &[&Pattern]) -> Vec<Option<u32>> {
-        if patterns.len() < SIEVE_FROM {
+    /// Builds the prefilter, if the text has so many patterns in all that it pays. Gives each pattern's slot back, or
+    /// `None` if it must be run everywhere.
+    pub(in crate::filters::spam) fn sift(
+        &mut self,
+        patterns: &[&Pattern],
+        in_all: usize,
+    ) -> Vec<Option<u32>> {
+        if in_all < SIEVE_FROM {
             return vec![None; patterns.len()];
         }
         let mut windows = Vec::new();

@@ -321,7 +321,7 @@ fn a_start_is_looked_for_where_it_can_be() {
     segments.push(text.as_bytes());
     segments.push(b"aZ%Q");
     let mut rules = TextRules::new(Target::Body, "body".to_owned());
-    let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
+    let slots = rules.sift(&patterns.iter().collect::<Vec<_>>(), patterns.len());
     let candidates = rules.candidates(&segments, &mut Passes::default());
     let most = [Some(8), Some(3), Some(8), Some(0), Some(89), None, None, Some(80)];
     for ((pattern, slot), most) in patterns.iter().zip(slots).zip(most) {
@@ -375,7 +375,7 @@ proptest! {
         let mut text = Segments::default();
         pieces.iter().for_each(|piece| text.push(piece.as_bytes()));
         let mut rules = TextRules::new(Target::Body, "body".to_owned());
-        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
+        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>(), patterns.len());
         let candidates = rules.candidates(&text, &mut Passes::default());
         for ((pattern, slot), word) in patterns.iter().zip(slots).zip(&words) {
             let places = slot.and_then(|slot| candidates.get(slot));
@@ -402,7 +402,7 @@ proptest! {
         let mut text = Segments::default();
         text.push(subject.as_bytes());
         let mut rules = TextRules::new(Target::Body, "body".to_owned());
-        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>());
+        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>(), patterns.len());
         let candidates = rules.candidates(&text, &mut Passes::default());
         for (pattern, slot) in patterns.iter().zip(slots) {
             let Some(slot) = slot else { continue };

@@ -468,21 +468,26 @@ impl Builder {
     fn sift(&mut self, in_use: &[bool]) {
         for (place, text) in self.texts.iter_mut().enumerate() {
             // "Nothing found, no match" says nothing where something else stands in for what is not there.
-            let here = |check: &&mut PatternCheck| check.text == place && check.unset.is_none();
-            let rules = self.rules.iter_mut().zip(in_use).filter(|(_, in_use)| **in_use);
-            let checks = rules.filter_map(|(rule, _)| match &mut rule.check {
-                Check::Pattern(check) => Some(check.as_mut()),
-                Check::Template(_)
-                | Check::Exists(_)
-                | Check::Meta(_)
-                | Check::Function(_)
-                | Check::Unavailable(_)
-                | Check::Off(_) => None,
+            let here = |check: &PatternCheck| check.text == place && check.unset.is_none();
+            let checks = self.rules.iter_mut().zip(in_use).filter_map(|(rule, in_use)| {
+                match &mut rule.check {
+                    Check::Pattern(check) => Some((check.as_mut(), *in_use)),
+                    Check::Template(_)
+                    | Check::Exists(_)
+                    | Check::Meta(_)
+                    | Check::Function(_)
+                    | Check::Unavailable(_)
+                    | Check::Off(_) => None,
+                }
             });
-            let mut checks: Vec<&mut PatternCheck> = checks.filter(here).collect();
+            let checks: Vec<(&mut PatternCheck, bool)> =
+                checks.filter(|(check, _)| here(check)).collect();
+            let in_all = checks.len();
+            let used = checks.into_iter().filter(|(_, in_use)| *in_use);
+            let mut checks: Vec<&mut PatternCheck> = used.map(|(check, _)| check).collect();
             checks.iter_mut().for_each(|check| check.pattern.make_windows());
             let patterns: Vec<&Pattern> = checks.iter().map(|check| &check.pattern).collect();
-            let slots = text.sift(&patterns);
+            let slots = text.sift(&patterns, in_all);
             for (check, slot) in checks.iter_mut().zip(slots) {
                 check.slot = slot;
             }

@@ -73,3 +73,35 @@ proptest! {
         prop_assert_eq!(possible, all, "{}", rules);
     }
 }
+
+#[test]
+fn what_is_no_number_equals_nothing() {
+    let squares: String =
+        (2..6).map(|place| format!("meta M{place} M{} * M{}\n", place - 1, place - 1)).collect();
+    let rules = format!(
+        "header A exists:Subject\nmeta M1 A * 99999999999999999999999999999999999999999999999999\n\
+         {squares}meta N M5 - M5\nmeta O N > 0\nmeta P N == 1\nmeta Q N && A\n"
+    );
+    let [possible, all] = both(&rules, &message("Subject: b\n", "text", &[]));
+    let names = |hits: &[(String, f64)]| {
+        hits.iter().map(|(name, _)| name.clone()).filter(|name| !name.starts_with('M')).collect()
+    };
+    let want: Vec<String> = ["A", "N", "Q"].map(str::to_owned).into();
+    assert_eq!((names(&possible), names(&all)), (want.clone(), want));
+}
+
+#[test]
+fn rules_on_which_no_points_depend_are_not_sifted_but_counted() {
+    let rules = "header A Subject =~ /aqz/\nheader B Subject =~ /bqz/\nheader C Subject =~ /cqz/\n\
+        header __D Subject =~ /dqz/\nheader E Subject =~ /eqz/\nscore E 0\n";
+    let (engine, _) = load(rules);
+    let sifted = engine
+        .rules
+        .iter()
+        .map(|rule| matches!(&rule.check, rules::Check::Pattern(check) if check.slot.is_some()));
+    assert_eq!(sifted.collect::<Vec<_>>(), [true, true, true, false, false]);
+    let [possible, all] = both(rules, &message("Subject: aqz dqz eqz\n", "text", &[]));
+    assert_eq!(possible, all);
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["A", "__D"]);
+}

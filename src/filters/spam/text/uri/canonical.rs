@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::domain::{Boundaries, before, is_space, text, to_ascii};
 use super::host;
-use super::redirect::Redirectors;
+use super::redirect::{Effort, Redirectors};
 use super::search::starts_with;
 
 /// Links within links that are followed.
@@ -19,6 +19,7 @@ const ANGLES_MAX: usize = 10;
 pub(super) struct Reader<'t> {
     pub(super) boundaries: &'t Boundaries,
     pub(super) redirectors: &'t Redirectors,
+    pub(super) effort: &'t Effort,
     /// The links are characters in UTF-8, not octets.
     pub(super) wide: bool,
 }
@@ -96,7 +97,7 @@ impl Reader<'_> {
         }
         if forms.links.len() < REDIRECTS_MAX {
             let whole = pieces.whole();
-            let target = self.redirectors.target(&whole);
+            let target = self.redirectors.target(&whole, self.effort);
             forms.links.extend(target.or_else(|| link_within(pieces.rest)).map(<[u8]>::to_vec));
         }
         if let Some(at) = memchr::memchr(b'@', pieces.host).filter(|at| *at > 0) {
@@ -453,7 +454,13 @@ mod tests {
         let mut boundaries = Boundaries::default();
         assert!(boundaries.add(1, "com") && boundaries.add(1, "org"));
         let redirectors = Redirectors::default();
-        let reader = Reader { boundaries: &boundaries, redirectors: &redirectors, wide: false };
+        let effort = Effort::default();
+        let reader = Reader {
+            boundaries: &boundaries,
+            redirectors: &redirectors,
+            effort: &effort,
+            wide: false,
+        };
         let mut all: Vec<String> = reader
             .forms(link.as_bytes())
             .into_iter()

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Segments;
 use canonical::Reader;
-use redirect::Redirectors;
+use redirect::{Effort, Redirectors};
 use search::{Found, Kind, Search, starts_with};
 
 pub(in crate::filters::spam) use domain::{Boundaries, is_address, is_name, to_ascii};
@@ -85,9 +85,15 @@ pub(in crate::filters::spam) struct Links {
     pub(in crate::filters::spam) truncated: bool,
     /// So many were left out, because there are too many: one that stands there several times counts each time.
     pub(in crate::filters::spam) left_out: usize,
+    effort: Effort,
 }
 
 impl Links {
+    /// Links of which nobody knows where they lead, because that would take too long.
+    pub(in crate::filters::spam) fn unfinished(&self) -> usize {
+        self.effort.unfinished.get()
+    }
+
     pub(in crate::filters::spam) fn all(&self) -> &[Link] {
         &self.all
     }
@@ -223,7 +229,7 @@ impl Links {
             return None;
         }
         let LinkTables { boundaries, redirectors, .. } = tables;
-        let reader = Reader { boundaries, redirectors, wide: how.wide };
+        let reader = Reader { boundaries, redirectors, effort: &self.effort, wide: how.wide };
         let mut forms = match how.only_host {
             _ if tired => Vec::new(),
             true => vec![raw.to_vec()],

@@ -1,11 +1,25 @@
 //! Links that lead on to another one: the patterns of rule files that know where it stands.
 
+use std::cell::Cell;
+
 use aho_corasick::AhoCorasick;
 
 use crate::filters::spam::pattern::{Machine, Pattern, Refusal};
 
-/// Steps of one pattern on one link.
-const STEPS_MAX: u64 = 20_000;
+/// Steps of one pattern on one link: enough for links of any length that are looked at.
+const STEPS_MAX: u64 = 20_000_000;
+/// Steps of all patterns on all links of a mail: some hundred milliseconds.
+const MAIL_STEPS: u64 = 40_000_000;
+/// Steps on a link once the mail's are used up: enough for nearly all.
+const LAST_STEPS: u64 = 20_000;
+
+/// What was spent on the links of one mail.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Effort {
+    steps: Cell<u64>,
+    /// Links of which nobody knows where they lead, because that would take more.
+    pub(super) unfinished: Cell<usize>,
+}
 
 /// Patterns whose first group is the link that another one leads to.
 #[derive(Debug, Default)]
@@ -21,14 +35,10 @@ impl Redirectors {
     /// Adds `/pattern/i`.
     ///
     /// # Errors
-    /// Why it is no pattern, for people.
-    pub(in crate::filters::spam) fn add(&mut self, text: &str) -> Result<(), String> {
-        let (pattern, flags) = delimited(text)?;
-        let (pattern, needed) =
-            Pattern::with_group(pattern.as_bytes(), flags).map_err(|why| match why {
-                Refusal::NotBuilt(why) => format!("it {why}; not built yet"),
-                Refusal::Wrong(why) => why,
-            })?;
+    /// Why it is no pattern, or none that we can use.
+    pub(in crate::filters::spam) fn add(&mut self, text: &str) -> Result<(), Refusal> {
+        let (pattern, flags) = delimited(text).map_err(Refusal::Wrong)?;
+        let (pattern, needed) = Pattern::with_group(pattern.as_bytes(), flags)?;
         self.patterns.push(pattern);
         self.needed.push(needed);
         Ok(())
@@ -40,15 +50,22 @@ impl Redirectors {
         self.gate = builder.ok().filter(|_| self.needed.iter().all(|text| !text.is_empty()));
     }
 
-    /// The link to which this one leads on. A pattern that costs too many steps does not match.
-    pub(super) fn target<'l>(&self, link: &'l [u8]) -> Option<&'l [u8]> {
+    /// The link to which this one leads on. A pattern that costs too many steps does not match, which is noted.
+    pub(super) fn target<'l>(&self, link: &'l [u8], effort: &Effort) -> Option<&'l [u8]> {
         if self.gate.as_ref().is_some_and(|gate| !gate.is_match(link)) {
             return None;
         }
         let mut machine = Machine::default();
         self.patterns.iter().find_map(|pattern| {
-            machine.left = STEPS_MAX;
-            let target = link.get(pattern.first_group(link, &mut machine)?)?;
+            let spent = effort.steps.get();
+            let given = STEPS_MAX.min(MAIL_STEPS.saturating_sub(spent)).max(LAST_STEPS);
+            machine.left = given;
+            let group = pattern.first_group(link, &mut machine);
+            effort.steps.set(spent.saturating_add(given - machine.left));
+            if group.is_none() && machine.left == 0 {
+                effort.unfinished.set(effort.unfinished.get().saturating_add(1));
+            }
+            let target = link.get(group?)?;
             target.contains(&b'.').then_some(target)
         })
     }
@@ -98,8 +115,30 @@ mod tests {
             ("https://go.example/none", None),
             ("http://a.org/", None),
         ] {
-            assert_eq!(all.target(link.as_bytes()), want.map(str::as_bytes), "{link}");
+            assert_eq!(
+                all.target(link.as_bytes(), &Effort::default()),
+                want.map(str::as_bytes),
+                "{link}"
+            );
         }
+    }
+
+    #[test]
+    fn a_link_hides_nothing_by_its_length_and_what_takes_too_long_is_noted() {
+        let mut all = Redirectors::default();
+        all.add(r"/^http:\/\/.+\.gov\/(?:.*\/)?go\.jhtml\?.*url=(.*?)(?:&.*)?$/i").unwrap();
+        all.finish();
+        for count in [1, 10, 200, 1_300] {
+            let link = format!("http://x.gov/go.jhtml?url=a.org/&{}", "a.gov/".repeat(count));
+            let effort = Effort::default();
+            assert_eq!(all.target(link.as_bytes(), &effort), Some(&b"a.org/"[..]), "{count}");
+            assert_eq!(effort.unfinished.get(), 0);
+        }
+        let long = format!("http://x.gov/go.jhtml?url=a.org/&{}", "a.gov/".repeat(200));
+        let effort = Effort::default();
+        effort.steps.set(MAIL_STEPS);
+        assert_eq!(all.target(long.as_bytes(), &effort), None);
+        assert_eq!(effort.unfinished.get(), 1);
     }
 
     #[test]
@@ -109,12 +148,15 @@ mod tests {
         all.add(r"/^http:\/\/(?:a|b)\.nate\.com\/[Rr](?=x)\/(.*)$/").unwrap();
         all.finish();
         assert_eq!(all.needed, [b".com/r.cfm".as_slice(), b".nate.com/r/"]);
-        assert_eq!(all.target(b"http://x.emf1.COM/r.cfm?&r=a.org"), Some(&b"a.org"[..]));
-        assert_eq!(all.target(b"http://x.emf1.com/?&r=a.org"), None);
+        assert_eq!(
+            all.target(b"http://x.emf1.COM/r.cfm?&r=a.org", &Effort::default()),
+            Some(&b"a.org"[..])
+        );
+        assert_eq!(all.target(b"http://x.emf1.com/?&r=a.org", &Effort::default()), None);
         all.add(r"m'([^/]*)$'").unwrap();
         all.finish();
         assert!(all.gate.is_none());
-        assert_eq!(all.target(b"http://x/a.org"), Some(&b"a.org"[..]));
+        assert_eq!(all.target(b"http://x/a.org", &Effort::default()), Some(&b"a.org"[..]));
     }
 
     #[test]
