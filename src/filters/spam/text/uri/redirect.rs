@@ -6,10 +6,9 @@ use aho_corasick::AhoCorasick;
 
 use crate::filters::spam::pattern::{Machine, Pattern, Refusal};
 
-/// Steps of one pattern on one link: enough for links of any length that are looked at.
-const STEPS_MAX: u64 = 20_000_000;
-/// Steps of all patterns on all links of a mail: some hundred milliseconds.
-const MAIL_STEPS: u64 = 40_000_000;
+/// Steps of all patterns on all links of a mail, some hundred milliseconds: enough for a link of any length that is
+/// looked at.
+const MAIL_STEPS: u64 = 12_000_000;
 /// Steps on a link once the mail's are used up: enough for nearly all.
 const LAST_STEPS: u64 = 20_000;
 
@@ -58,7 +57,7 @@ impl Redirectors {
         let mut machine = Machine::default();
         self.patterns.iter().find_map(|pattern| {
             let spent = effort.steps.get();
-            let given = STEPS_MAX.min(MAIL_STEPS.saturating_sub(spent)).max(LAST_STEPS);
+            let given = MAIL_STEPS.saturating_sub(spent).max(LAST_STEPS);
             machine.left = given;
             let group = pattern.first_group(link, &mut machine);
             effort.steps.set(spent.saturating_add(given - machine.left));
