@@ -83,8 +83,8 @@ struct Counts {
     text: u32,
 }
 
-/// Strangers choose the words: no hash but the standard one, which they cannot foresee.
-type Words<'p> = HashMap<&'p [u8], Counts>;
+/// Strangers choose the words: a hash that they cannot foresee.
+type Words<'p> = HashMap<&'p [u8], Counts, foldhash::quality::RandomState>;
 
 /// Words for which there is room from the start, at most.
 const ROOM_MAX: usize = 4_096;

@@ -6,7 +6,7 @@
 
 use super::header::first_line;
 use super::parts::{Part, Parts};
-use super::perl::{Text, is_space};
+use super::perl::{Text, is_space, uneven_space};
 use super::segments::Segments;
 
 /// Characters of a part's text that are looked at.
@@ -187,17 +187,17 @@ fn flow(text: &Text) -> Text {
     let mut out = String::with_capacity(text.text.len());
     let mut rest = text.text.as_str();
     let plain = text.has_plain_space();
+    let any_zero = memchr::memchr(0, rest.as_bytes()).is_some();
     while !rest.is_empty() {
         let end = match plain {
-            true => rest.bytes().position(is_space),
-            false => rest.find(|letter| text.is_space(letter)),
+            true => uneven_space(rest.as_bytes()),
+            false => rest.find(|letter| text.is_space(letter)).unwrap_or(rest.len()),
         };
-        let end = end.unwrap_or(rest.len());
-        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        if word.contains('\0') {
-            out.extend(word.chars().map(|letter| if letter == '\0' { '\n' } else { letter }));
+        let (words, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        if any_zero {
+            out.extend(words.chars().map(|letter| if letter == '\0' { '\n' } else { letter }));
         } else {
-            out.push_str(word);
+            out.push_str(words);
         }
         let end = match plain {
             true => behind.bytes().position(|octet| !is_space(octet)),
@@ -328,6 +328,8 @@ fn pieces(text: &[u8], out: &mut Segments) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn flowed(text: &str) -> String {
@@ -380,5 +382,13 @@ mod tests {
         assert_eq!(cut(b"abc def", 2, b" "), b"abc ");
         assert_eq!(cut(b"abcdef", 2, b" "), b"ab");
         assert_eq!(cut_text("éé é", 1), "éé ");
+    }
+
+    proptest! {
+        /// With a letter over ASCII at its end, a text is gone through letter by letter.
+        #[test]
+        fn octets_flow_as_letters_do(text in "[a \t\n\x0b\x0c\0]{0,30}") {
+            prop_assert_eq!(format!("{}é", flowed(&text)), flowed(&format!("{text}é")));
+        }
     }
 }

@@ -58,6 +58,18 @@ pub(in crate::filters::spam) fn is_space(octet: u8) -> bool {
     matches!(octet, b'\t'..=b'\r' | b' ')
 }
 
+/// Where white space begins that is not one blank alone; the length if there is none.
+pub(in crate::filters::spam) fn uneven_space(octets: &[u8]) -> usize {
+    let uneven = |pair: &[u8]| match pair {
+        [b' ', next] => is_space(*next),
+        [octet, ..] => is_space(*octet),
+        [] => false,
+    };
+    let last = octets.last().filter(|octet| **octet != b' ' && is_space(**octet));
+    let end = octets.len() - usize::from(last.is_some());
+    octets.windows(2).position(uneven).unwrap_or(end)
+}
+
 /// The octets without white space at both ends.
 pub(in crate::filters::spam) fn trim(octets: &[u8]) -> &[u8] {
     let start = octets.iter().position(|octet| !is_space(*octet)).unwrap_or(octets.len());
@@ -68,6 +80,22 @@ pub(in crate::filters::spam) fn trim(octets: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn white_space_that_is_not_one_blank_is_found() {
+        for (text, want) in [
+            ("", 0),
+            ("a b ", 4),
+            ("a  b", 1),
+            ("a b\n", 3),
+            ("\n", 0),
+            ("a\tb", 1),
+            ("a \n", 1),
+            (" a\x0b", 2),
+        ] {
+            assert_eq!(uneven_space(text.as_bytes()), want, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_is_not_wide_is_one_octet_a_character() {

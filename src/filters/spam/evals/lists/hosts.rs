@@ -1,6 +1,6 @@
 //! Hosts of links on lists.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::filters::spam::text::Link;
 use crate::filters::spam::view::View;
@@ -28,7 +28,7 @@ fn listed(arguments: &Arguments) -> Result<Call, String> {
 
 fn host_on(view: &View<'_>, list: &str) -> Option<String> {
     let list = lists(view).hosts.get(list).filter(|list| !list.is_empty())?;
-    hosts(view).into_iter().find(|host| is_on(list, host)).map(str::to_owned)
+    hosts(view).find(|host| is_on(list, host)).map(str::to_owned)
 }
 
 /// The longest end of the name that is listed decides.
@@ -46,16 +46,16 @@ fn is_on(list: &BTreeMap<String, bool>, host: &str) -> bool {
     shortest.find_map(|end| list.get(end)) == Some(&true)
 }
 
-/// The hosts of all links, each once. Addresses of mail do not count.
-fn hosts<'v>(view: &'v View<'_>) -> Vec<&'v str> {
+/// The hosts of all links. Addresses of mail do not count.
+fn hosts<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v str> {
     let listed = |link: &&Link| {
         let mail = link.raw.get(..7).is_some_and(|head| head.eq_ignore_ascii_case(b"mailto:"));
         !link.elsewhere && !mail
     };
     let links = view.links().all().iter().filter(listed);
-    let mut seen = HashSet::new();
+    let mut last = "";
     let hosts = links.flat_map(|link| &link.hosts).map(|(host, _)| host.as_str());
-    hosts.filter(|host| seen.insert(*host)).collect()
+    hosts.filter(move |host| std::mem::replace(&mut last, host) != *host)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Colours as pages write them, understood as SpamAssassin understands them.
 
+use crate::mime::lower;
+
 /// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Color {
@@ -22,8 +24,8 @@ impl Color {
 
     /// Reads a name, `#` with digits, or `rgb(…)`.
     pub(super) fn read(text: &str) -> Self {
-        let text = text.trim().to_ascii_lowercase();
-        if let Ok(place) = NAMES.binary_search_by(|(name, _)| (*name).cmp(text.as_str())) {
+        let text = lower(text.trim());
+        if let Ok(place) = NAMES.binary_search_by(|(name, _)| (*name).cmp(&*text)) {
             return NAMES.get(place).map_or(Self::Invalid, |(_, rgb)| Self::of(*rgb));
         }
         let plain = text.bytes().all(|octet| octet == b'#' || octet.is_ascii_hexdigit());

@@ -104,11 +104,12 @@ impl Html {
     /// Puts in what can be told when the text is known. `octets`: length of the page as it came.
     pub(super) fn measure(&mut self, text: &Text, octets: usize) {
         self.html_length = text.text.chars().count();
-        let spaces = text
-            .text
-            .chars()
-            .filter(|letter| text.is_space(*letter) && (text.wide || *letter != '\u{c}'));
-        self.non_space_length = self.html_length - spaces.count();
+        let is_space = |letter: char| text.is_space(letter) && (text.wide || letter != '\u{c}');
+        let spaces = match text.has_plain_space() {
+            true => text.text.bytes().filter(|octet| is_space(char::from(*octet))).count(),
+            false => text.text.chars().filter(|letter| is_space(*letter)).count(),
+        };
+        self.non_space_length = self.html_length - spaces;
         if octets > 0 {
             let length = u32::try_from(self.html_length).map_or(f64::MAX, f64::from);
             let octets = u32::try_from(octets).map_or(f64::MAX, f64::from);

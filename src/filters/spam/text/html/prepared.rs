@@ -1,5 +1,7 @@
 //! What is done to a page before SpamAssassin's parser gets it.
 
+use std::borrow::Cow;
+
 /// True if curved quotes stand in a tag: for SpamAssassin's parser they are made straight, and then hold values together.
 pub(super) fn has_quotes_in_tags(page: &str) -> bool {
     if page.is_ascii() {
@@ -32,10 +34,19 @@ pub(super) fn has_quotes_in_tags(page: &str) -> bool {
 }
 
 /// The page as it is given to the parser: no-break spaces are blanks, `<br/>` is `<br>`, quotes are straight.
-pub(super) fn prepared(page: &str) -> String {
-    let page = page.replace("&nbsp;", " ").replace(['\u{201c}', '\u{201d}'], "\"");
+pub(super) fn prepared(page: &str) -> Cow<'_, str> {
+    let has = |text: &str| memchr::memmem::find(page.as_bytes(), text.as_bytes()).is_some();
+    let mut page: Cow<'_, str> = page.into();
+    for (written, read) in [("&nbsp;", " "), ("\u{201c}", "\""), ("\u{201d}", "\"")] {
+        if has(written) {
+            page = page.replace(written, read).into();
+        }
+    }
+    if !has("/>") {
+        return page;
+    }
     let mut out = String::with_capacity(page.len());
-    let mut rest = page.as_str();
+    let mut rest = &*page;
     while let Some(place) = memchr::memmem::find(rest.as_bytes(), b"/>") {
         let (before, behind) = rest.split_at_checked(place).unwrap_or((rest, ""));
         let trimmed = before.trim_end();
@@ -47,7 +58,7 @@ pub(super) fn prepared(page: &str) -> String {
         rest = behind.get(2..).unwrap_or_default();
     }
     out.push_str(rest);
-    out
+    out.into()
 }
 
 /// Names of characters that browsers know and SpamAssassin's parser does not: those that write words and addresses,

@@ -11,7 +11,7 @@ use super::prepared::{has_quotes_in_tags, prepared, with_late_names};
 use super::style::{Hidden, Styles};
 use super::token::Tokens;
 use super::{Anchor, Html, HtmlUri, Page};
-use crate::filters::spam::text::perl::{self, Text};
+use crate::filters::spam::text::perl::{self, Text, uneven_space};
 
 /// Characters of one address.
 const URI_MAX: usize = 8_192;
@@ -189,6 +189,8 @@ struct State {
     pieces: Vec<Piece>,
     base: Option<Arc<str>>,
     backhair: std::collections::BTreeSet<(usize, usize)>,
+    /// Whether one of these is open, which texts ask for.
+    open: [(&'static str, bool); 4],
 }
 
 impl State {
@@ -200,21 +202,25 @@ impl State {
             pieces: Vec::new(),
             base: None,
             backhair: std::collections::BTreeSet::new(),
+            open: ["script", "style", "a", "title"].map(|tag| (tag, false)),
         }
     }
 
     fn is_inside(&self, tag: &str) -> bool {
-        self.facts.inside.get(tag).is_some_and(|count| *count > 0)
+        self.open.iter().any(|(name, is_open)| *name == tag && *is_open)
     }
 
     fn tag(&mut self, tag: &str, attributes: Option<Vec<Attribute<'_>>>) {
-        let namespace = fits(&NAMESPACE, tag);
+        let namespace = tag.contains(':') && fits(&NAMESPACE, tag);
         let known = ELEMENTS.binary_search(&tag).is_ok();
         let change = if attributes.is_some() { 1 } else { -1 };
         let inside = self.facts.inside.get_mut(tag);
         let new = inside.is_none();
         let count = inside.as_deref().copied().unwrap_or(0) + change;
         self.facts.closed_extra += u32::from(count < 0);
+        if let Some((_, is_open)) = self.open.iter_mut().find(|(name, _)| *name == tag) {
+            *is_open = count > 0;
+        }
         match inside {
             Some(inside) => *inside = count.max(0),
             None => {
@@ -423,8 +429,7 @@ impl State {
             }
             "object" | "embed" => self.facts.embeds = true,
             "a" => {
-                let href = value("href").map(str::to_owned).unwrap_or_default();
-                let href = self.clean_uri(&href);
+                let href = self.clean_uri(value("href").unwrap_or_default());
                 self.facts.anchors.push(Anchor { href, text: String::new() });
             }
             "title" => self.facts.titles.push(String::new()),
@@ -515,6 +520,18 @@ fn is_blank(text: &str) -> bool {
 /// Adds a text, its runs of white space of ASCII as one blank; not the first one behind a blank.
 fn push_with_one_blank(out: &mut String, text: &str, behind_blank: bool) {
     out.reserve(text.len());
+    if text.is_ascii() {
+        let trim = |text| str::trim_start_matches(text, |letter: char| letter.is_whitespace());
+        let mut rest = if behind_blank { trim(text) } else { text };
+        while let Some((words, space)) = rest.split_at_checked(uneven_space(rest.as_bytes())) {
+            out.push_str(words);
+            if space.is_empty() {
+                return;
+            }
+            out.push(' ');
+            rest = trim(space);
+        }
+    }
     let start = out.len();
     let mut letters = text.chars().peekable();
     let (mut blank, mut dropped) = (false, false);

@@ -1,9 +1,11 @@
 //! How text looks: colours, sizes and what hides it. Kept for every open tag, as SpamAssassin does it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::color::Color;
 use super::event::Attribute;
+use crate::mime::lower;
 
 /// Open tags that are remembered; what is deeper looks like its parent.
 const DEPTH_MAX: usize = 10_000;
@@ -216,27 +218,28 @@ fn style(look: &mut Look, parent_back: Color, text: &str) {
     for part in text.split(';') {
         let part = part.trim_start();
         let Some((name, value)) = part.split_once(':') else { continue };
-        let lower = name.to_ascii_lowercase();
+        let lower = lower(name);
         // A value of blanks is a colour that nobody knows.
         let blank = !value.is_empty() && value.trim().is_empty();
         let value = if blank { " " } else { value.trim() };
         if value.is_empty() || (blank && !lower.ends_with("color")) {
             continue;
         }
-        match lower.as_str() {
+        match &*lower {
             "color" | "background-color" if !value.contains('\n') => {
                 let (slot, clear) = if lower == "color" {
                     (&mut look.front, &mut clear_front)
                 } else {
                     (&mut look.back, &mut clear_back)
                 };
-                let value = without_important(&value.to_lowercase());
+                let value = lower_case(value);
+                let value = without_important(&value);
                 if value.contains("rgb") {
-                    (*slot, *clear) = (Color::of_style(&value), false);
+                    (*slot, *clear) = (Color::of_style(value), false);
                 } else if value == "transparent" {
                     *clear = true;
                 } else if value != "inherit" {
-                    (*slot, *clear) = (Color::read(&value), false);
+                    (*slot, *clear) = (Color::read(value), false);
                 }
             }
             "background" if name == "background" && !value.contains('\n') => {
@@ -260,10 +263,15 @@ fn style(look: &mut Look, parent_back: Color, text: &str) {
 }
 
 /// The value without `!important`.
-fn without_important(value: &str) -> String {
+fn without_important(value: &str) -> &str {
     let shorter = value.strip_suffix("important").map(str::trim_end);
     let shorter = shorter.and_then(|text| text.strip_suffix('!')).map(str::trim_end);
-    shorter.unwrap_or(value).to_owned()
+    shorter.unwrap_or(value)
+}
+
+/// In lower case, letters of all scripts.
+fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { lower(text) } else { text.to_lowercase().into() }
 }
 
 /// The colour in the last layer of a CSS background.

@@ -96,7 +96,11 @@ impl Reader<'_> {
             pieces.replace_host(&shown, &mut forms.others);
         }
         if forms.links.len() < REDIRECTS_MAX {
-            let whole = pieces.whole();
+            let whole = if pieces.is_all_of(&plain) {
+                (&*plain).into()
+            } else {
+                Cow::Owned(pieces.whole())
+            };
             let target = self.redirectors.target(&whole, self.effort);
             forms.links.extend(target.or_else(|| link_within(pieces.rest)).map(<[u8]>::to_vec));
         }
@@ -164,6 +168,12 @@ impl<'l> Pieces<'l> {
         let port =
             rest.strip_prefix(b":").map(|port| before(port, |octet| !octet.is_ascii_digit()));
         Some(Self { scheme, with_user: user.is_some(), host, rest, port })
+    }
+
+    /// True if the link is made of these and nothing else.
+    fn is_all_of(&self, link: &[u8]) -> bool {
+        let behind = link.strip_prefix(self.scheme).and_then(|link| link.strip_prefix(self.host));
+        behind == Some(self.rest)
     }
 
     fn whole(&self) -> Vec<u8> {

@@ -59,6 +59,14 @@ pub(in crate::filters::spam) struct Link {
 }
 
 impl Link {
+    fn add_types(&mut self, types: &[&'static str]) {
+        for kind in types {
+            if !self.types.contains(kind) {
+                self.types.push(kind);
+            }
+        }
+    }
+
     fn rank(&self) -> u8 {
         let has = |kind: &str| self.types.contains(&kind);
         match () {
@@ -236,10 +244,14 @@ impl Links {
             false => reader.forms(raw),
         };
         self.made += forms.iter().map(Vec::len).sum::<usize>();
+        if forms.iter().any(|form| form.len() > canonical::LINK_MAX) {
+            self.truncated = true;
+            forms.iter_mut().for_each(|form| form.truncate(canonical::LINK_MAX));
+            let mut seen = HashSet::new();
+            forms.retain(|form| seen.insert(form.clone()));
+        }
         let mut hosts: Vec<(String, String)> = Vec::new();
-        for form in &mut forms {
-            self.truncated |= form.len() > canonical::LINK_MAX;
-            form.truncate(canonical::LINK_MAX);
+        for form in &forms {
             if let Some(host) = boundaries.of_link(form)
                 && !hosts.contains(&host)
             {
@@ -249,11 +261,16 @@ impl Links {
         if how.must_exist && hosts.is_empty() {
             return None;
         }
-        let place = place.unwrap_or(self.all.len());
-        if place == self.all.len() {
+        let Some(place) = place else {
+            let place = self.all.len();
+            let forms = if how.only_host { Vec::new() } else { forms };
+            self.forms_size += forms.iter().map(Vec::len).sum::<usize>();
+            let mut link = Link { raw: raw.to_vec(), forms, hosts, ..Link::default() };
+            link.add_types(types);
             self.by_raw.insert(raw.to_vec(), place);
-            self.all.push(Link { raw: raw.to_vec(), ..Link::default() });
-        }
+            self.all.push(link);
+            return Some(place);
+        };
         let link = self.all.get_mut(place)?;
         for form in forms.into_iter().filter(|_| !how.only_host) {
             if !link.forms.contains(&form) {
@@ -266,11 +283,7 @@ impl Links {
                 link.hosts.push(host);
             }
         }
-        for kind in types {
-            if !link.types.contains(kind) {
-                link.types.push(kind);
-            }
-        }
+        link.add_types(types);
         Some(place)
     }
 }

@@ -1,5 +1,6 @@
 //! Links of an HTML page: of which tags, under which address, with which text.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::LINKS_MAX;
@@ -44,10 +45,6 @@ impl PageLinks {
     /// `wide`: see [`Text`]; it is that of the page. `room`: octets that are left, at first [`ROOM`].
     pub(in crate::filters::spam) fn read(page: &Html, wide: bool, room: &mut usize) -> Self {
         let mut all = Self { truncated: page.uri_truncated, wide, ..Self::default() };
-        let octets = |text: &str| match text.is_ascii() {
-            true => text.as_bytes().to_vec(),
-            false => Text { text: text.to_owned(), wide }.octets(),
-        };
         for uri in &page.uris {
             let length = uri.value.len() + uri.base.as_ref().map_or(0, |base| base.len());
             match room.checked_sub(length) {
@@ -57,12 +54,12 @@ impl PageLinks {
                     continue;
                 }
             }
-            let base = octets(uri.base.as_deref().unwrap_or_default());
-            all.push(&uri.tag, &octets(&uri.value), &base);
+            let base = octets(uri.base.as_deref().unwrap_or_default(), wide);
+            all.push(&uri.tag, &octets(&uri.value, wide), &base);
         }
         for anchor in &page.anchors {
-            if let Some(link) = all.entry(octets(&anchor.href)) {
-                link.texts.push(octets(&anchor.text));
+            if let Some(link) = all.entry(&octets(&anchor.href, wide)) {
+                link.texts.push(octets(&anchor.text, wide).into_owned());
             }
         }
         all
@@ -75,34 +72,42 @@ impl PageLinks {
     fn push(&mut self, tag: &str, link: &[u8], base: &[u8]) {
         let whole = [b"data:".as_slice(), b"mailto:", b"file:", b"cid:", b"tel:"];
         let address = if whole.iter().any(|scheme| starts_with(link, scheme)) {
-            link.to_vec()
+            link.into()
         } else {
-            resolve(base, link)
+            Cow::Owned(resolve(base, link))
         };
         if address.is_empty() {
             return;
         }
         let tag = tag_name(tag);
-        if let Some(link) = self.entry(address)
+        if let Some(link) = self.entry(&address)
             && !link.types.contains(&tag)
         {
             link.types.push(tag);
         }
     }
 
-    fn entry(&mut self, address: Vec<u8>) -> Option<&mut PageLink> {
-        let place = match self.by_address.get(&address) {
+    fn entry(&mut self, address: &[u8]) -> Option<&mut PageLink> {
+        let place = match self.by_address.get(address) {
             Some(place) => *place,
             None if self.links.len() >= LINKS_MAX => return None,
             None => {
                 let place = self.links.len();
-                self.links.push(PageLink { address: address.clone(), ..PageLink::default() });
-                self.by_address.insert(address, place);
+                self.links.push(PageLink { address: address.to_vec(), ..PageLink::default() });
+                self.by_address.insert(address.to_vec(), place);
                 place
             }
         };
         self.links.get_mut(place)
     }
+}
+
+/// See [`Text::octets`].
+fn octets(text: &str, wide: bool) -> Cow<'_, [u8]> {
+    if wide || text.is_ascii() {
+        return text.as_bytes().into();
+    }
+    Text { text: text.to_owned(), wide }.octets().into()
 }
 
 fn tag_name(tag: &str) -> &'static str {

@@ -26,7 +26,7 @@ pub(in crate::filters::spam) struct Redirectors {
     patterns: Vec<Pattern>,
     /// For each pattern a text that it cannot do without.
     needed: Vec<Vec<u8>>,
-    /// Nearly all links hold none of these; `None`: there is a pattern that can do without any.
+    /// Which of these a link holds, nearly always none; `None`: there is a pattern that can do without any.
     gate: Option<AhoCorasick>,
 }
 
@@ -51,11 +51,9 @@ impl Redirectors {
 
     /// The link to which this one leads on. A pattern that costs too many steps does not match, which is noted.
     pub(super) fn target<'l>(&self, link: &'l [u8], effort: &Effort) -> Option<&'l [u8]> {
-        if self.gate.as_ref().is_some_and(|gate| !gate.is_match(link)) {
-            return None;
-        }
+        let patterns = self.worth_trying(link);
         let mut machine = Machine::default();
-        self.patterns.iter().find_map(|pattern| {
+        patterns.into_iter().find_map(|pattern| {
             let spent = effort.steps.get();
             let given = MAIL_STEPS.saturating_sub(spent).max(LAST_STEPS);
             machine.left = given;
@@ -67,6 +65,21 @@ impl Redirectors {
             let target = link.get(group?)?;
             target.contains(&b'.').then_some(target)
         })
+    }
+
+    /// The patterns of which the link holds the text they need, in their order.
+    fn worth_trying(&self, link: &[u8]) -> Vec<&Pattern> {
+        let Some(gate) = &self.gate else { return self.patterns.iter().collect() };
+        if !gate.is_match(link) {
+            return Vec::new();
+        }
+        let mut found = vec![false; self.patterns.len()];
+        for place in gate.find_overlapping_iter(link) {
+            if let Some(slot) = found.get_mut(place.pattern().as_usize()) {
+                *slot = true;
+            }
+        }
+        self.patterns.iter().zip(found).filter(|(_, found)| *found).map(|(own, _)| own).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Relative addresses to absolute ones (RFC 3986 section 5.2), forgiving as readers are.
 
+use std::borrow::Cow;
+
 use super::domain::before;
 use super::search::starts_with;
 
@@ -59,9 +61,9 @@ pub(super) fn resolve(base: &[u8], link: &[u8]) -> Vec<u8> {
         without_dots(link.path)
     } else if link.path.is_empty() {
         query = link.query.or(base.query);
-        base.path.to_vec()
+        base.path.into()
     } else {
-        without_dots(&merged(&base, link.path))
+        without_dots(&merged(&base, link.path)).into_owned().into()
     };
     let mut out = Vec::with_capacity(room);
     let mut add = |sign: &[u8], piece: &[u8]| {
@@ -105,7 +107,10 @@ fn merged(base: &Address<'_>, path: &[u8]) -> Vec<u8> {
 
 /// Without `.` and `..` as names of folders (RFC 3986 section 5.2.4). A path that is a zero alone gets lost, as in
 /// SpamAssassin.
-fn without_dots(path: &[u8]) -> Vec<u8> {
+fn without_dots(path: &[u8]) -> Cow<'_, [u8]> {
+    if path.first() != Some(&b'.') && path != b"0" && memchr::memmem::find(path, b"/.").is_none() {
+        return path.into();
+    }
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
     for dots in [b"../".as_slice(), b"./"] {
@@ -135,7 +140,7 @@ fn without_dots(path: &[u8]) -> Vec<u8> {
             Some(behind) => behind,
         };
     }
-    out
+    out.into()
 }
 
 #[cfg(test)]

@@ -77,6 +77,17 @@ fn the_known_tags_are_sorted() {
 }
 
 proptest! {
+    /// With a letter over ASCII at its end, a text is gone through letter by letter.
+    #[test]
+    fn runs_of_blanks_become_one(text in "[a \t\n\x0b\x0c]{0,30}", blank: bool) {
+        let pushed = |text: &str| {
+            let mut out = "x".to_owned();
+            push_with_one_blank(&mut out, text, blank);
+            out
+        };
+        prop_assert_eq!(format!("{}é", pushed(&text)), pushed(&format!("{text}é")));
+    }
+
     #[test]
     fn no_page_makes_it_fail(
         text in "(<|>|</|/>|p|td|font|style| color=|white|[\"' \n]|a href=|&nbsp;|x|é|_|%){0,60}"
