@@ -14,12 +14,11 @@ use super::set::OctetSet;
 use super::sieve::Sieve;
 use super::sift::Passes;
 use super::tree::{Assertion, Greed, Lengths, Node};
-use super::window::{self, DEPTH, Window};
+use super::usual::Usual;
+use super::window::{self, DEPTH, NEAR_MAX, Window};
 
 /// With fewer patterns on a text, running them one by one is faster.
 const SIEVE_FROM: usize = 4;
-/// More starts than that are not tried one by one for each place.
-const NEAR_MAX: usize = 32;
 /// Steps for a search that nobody else limits.
 const STEPS: u64 = 2_000_000;
 
@@ -154,9 +153,10 @@ impl Pattern {
     }
 
     /// Makes the windows by which [`TextRules::candidates`] finds it; this takes longer than all else of reading it.
-    pub(in crate::filters::spam) fn make_windows(&mut self) {
+    /// `usual`: what the texts hold in which it will be looked for.
+    pub(in crate::filters::spam) fn make_windows(&mut self, usual: Usual) {
         let points = std::mem::take(&mut self.points);
-        (self.window, self.needed) = window::best(&self.program, &points);
+        (self.window, self.needed) = window::best(&self.program, &points, usual);
     }
 
     /// The first match from that place on.
@@ -334,6 +334,11 @@ pub(in crate::filters::spam) struct TextRules {
 impl TextRules {
     pub(in crate::filters::spam) fn new(target: Target, name: String) -> Self {
         Self { target, name, sieve: Sieve::default(), needed: Vec::new() }
+    }
+
+    /// What the text usually holds.
+    pub(in crate::filters::spam) fn usual(&self) -> Usual {
+        if self.target == Target::Uri { Usual::Links } else { Usual::Words }
     }
 
     /// Builds the prefilter, if the text has so many patterns in all that it pays. Gives each pattern's slot back, or

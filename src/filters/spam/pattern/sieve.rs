@@ -5,6 +5,7 @@
 //! worth trying at that place. What stands before and two octets together already rule out nearly all, so that they have
 //! a table of their own: with coarser [sorts] of octets, which keep it small enough for the processor's nearest memory.
 
+use super::scouts::{Scout, scouts};
 use super::set::OctetSet;
 use super::window::{DEPTH, Row, Window};
 
@@ -38,6 +39,8 @@ pub(super) struct Sieve {
     pub(super) pairs: Vec<Pair>,
     /// Most starts lead nowhere.
     pub(super) sparse: bool,
+    /// What does the work instead of all these where there are only a few rows.
+    pub(super) scouts: Vec<Scout>,
 }
 
 /// What is known of an octet.
@@ -102,6 +105,13 @@ pub(super) struct Pair {
 
 impl Sieve {
     pub(super) fn new(windows: &[&Window]) -> Self {
+        if let Some(scouts) = scouts(windows) {
+            return Self { scouts, patterns: windows.len(), ..Self::default() };
+        }
+        Self::of_many(windows)
+    }
+
+    fn of_many(windows: &[&Window]) -> Self {
         let mut rows: Vec<(&Row, usize)> = Vec::new();
         for (owner, window) in windows.iter().enumerate() {
             rows.extend(window.rows.iter().map(|row| (row, owner)));
@@ -268,7 +278,7 @@ mod tests {
     fn every_place_that_fits_is_found() {
         let windows =
             [window(&["an"]), window(&["b", "na"]), window(&["bananas!"]), window(&["s"])];
-        let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
+        let sieve = Sieve::of_many(&windows.iter().collect::<Vec<_>>());
         let places = |text: &[u8]| {
             let found = sieve.scan(text, &mut Passes::default());
             let known = |slot| found.get(slot).and_then(Places::known).map(<[u32]>::to_vec);
@@ -284,7 +294,7 @@ mod tests {
     fn many_patterns_need_many_words_of_bits() {
         let words: Vec<String> = (0..200).map(|number| format!("<{number}>")).collect();
         let windows: Vec<Window> = words.iter().map(|word| window(&[word])).collect();
-        let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
+        let sieve = Sieve::of_many(&windows.iter().collect::<Vec<_>>());
         let found = sieve.scan(words.concat().as_bytes(), &mut Passes::default());
         let known = |slot| found.get(slot).and_then(Places::known);
         assert!((0..200).all(|slot| known(slot).is_some_and(|places| places.len() == 1)));
@@ -292,18 +302,8 @@ mod tests {
 
     /// What the passes find, asked row by row.
     fn one_by_one(window: &Window, text: &[u8]) -> Vec<u32> {
-        let octet = |at: usize| text.get(at).copied();
-        let fits = |row: &Row, at: usize| {
-            let before = at.checked_sub(1).map_or(Some(b'\n'), octet);
-            let near = (at..).map(octet).zip(&row.sets);
-            let allows = |(octet, set): (Option<u8>, &OctetSet)| match octet {
-                Some(octet) => set.has(octet),
-                None => *set == OctetSet::ALL,
-            };
-            before.is_some_and(|before| row.before.has(before)) && near.into_iter().all(allows)
-        };
-        let places = (0..text.len()).filter(|at| window.rows.iter().any(|row| fits(row, *at)));
-        places.filter_map(|at| u32::try_from(at).ok()).collect()
+        let fits = |at: &usize| window.rows.iter().any(|row| row.fits(text, *at, DEPTH));
+        (0..text.len()).filter(fits).filter_map(|at| u32::try_from(at).ok()).collect()
     }
 
     proptest! {
@@ -329,7 +329,7 @@ mod tests {
                 .chunks(2)
                 .map(|rows| Window { rows: rows.iter().map(row).collect(), before: Lengths::exactly(0) })
                 .collect();
-            let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
+            let sieve = Sieve::of_many(&windows.iter().collect::<Vec<_>>());
             let found = sieve.scan(text.as_bytes(), &mut Passes::default());
             for (slot, window) in (0..).zip(&windows) {
                 let want = one_by_one(window, text.as_bytes());

@@ -5,6 +5,7 @@
 //! counts only if it holds.
 
 use super::places::{Candidates, Finds};
+use super::scouts;
 use super::sieve::{Pair, Sieve};
 use super::window::DEPTH;
 
@@ -60,6 +61,7 @@ impl Sieve {
         let Passes { block, finds } = passes;
         finds.begin(self.patterns);
         if self.owners.is_empty() {
+            scouts::scan(&self.scouts, text, finds);
             return finds.sorted();
         }
         let mut before = b'\n';

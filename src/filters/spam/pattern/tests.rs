@@ -5,7 +5,7 @@ use crate::filters::spam::text::{Segments, Target};
 
 use super::program::Program;
 use super::sift::Passes;
-use super::{Machine, Pattern, Refusal, TextRules, compile, perl};
+use super::{Machine, Pattern, Refusal, TextRules, Usual, compile, perl};
 
 const STEPS: u64 = 1_000_000;
 
@@ -14,8 +14,12 @@ fn pattern(text: &str, flags: &str) -> Pattern {
 }
 
 fn made(text: &str, flags: &str) -> Result<Pattern, Refusal> {
+    made_for(Usual::Words, text, flags)
+}
+
+fn made_for(usual: Usual, text: &str, flags: &str) -> Result<Pattern, Refusal> {
     let mut pattern = Pattern::compile(text.as_bytes(), flags)?;
-    pattern.make_windows();
+    pattern.make_windows(usual);
     Ok(pattern)
 }
 
@@ -201,6 +205,17 @@ fn a_run_keeps_what_cannot_follow_it() {
     assert_eq!(greeds("a+"), [Greed::Most]);
 }
 
+/// Patterns of links: what begins like all others is passed by for what tells more.
+fn link_patterns() -> impl Strategy<Value = String> {
+    let part = |texts: &'static [&'static str]| proptest::sample::select(texts);
+    let begin =
+        part(&["^https?://", "https?://", "://", r"^https?://(?:\w+\.)*", "^https?://[^/]+", ""]);
+    let middle =
+        part(&["exq", r"(?:ab|cd|ef)\.", r"[a-d]{1,3}\.", r"\w+", "q{0,2}zx", ".{0,40}zx"]);
+    let end = part(&["/x", r"\.com", "$", "", r"\b[a-d]{2}z"]);
+    (begin, middle, end).prop_map(|(begin, middle, end)| format!("{begin}{middle}{end}"))
+}
+
 /// What `regex` says, which knows nothing of looks and groups.
 fn referee(text: &str, subject: &[u8]) -> Option<Vec<(usize, usize)>> {
     let regex = regex::bytes::RegexBuilder::new(text).unicode(false).build().ok()?;
@@ -340,6 +355,36 @@ fn a_start_is_looked_for_where_it_can_be() {
     }
 }
 
+fn is_found_as_everywhere(
+    usual: Usual,
+    words: &[String],
+    pieces: &[String],
+) -> Result<(), TestCaseError> {
+    let patterns: Vec<Pattern> =
+        words.iter().filter_map(|text| made_for(usual, text, "").ok()).collect();
+    let mut text = Segments::default();
+    pieces.iter().for_each(|piece| text.push(piece.as_bytes()));
+    let mut rules = TextRules::new(Target::Body, "body".to_owned());
+    let slots = rules.sift(&patterns.iter().collect::<Vec<_>>(), patterns.len());
+    let candidates = rules.candidates(&text, &mut Passes::default());
+    for ((pattern, slot), word) in patterns.iter().zip(slots).zip(words) {
+        let places = slot.and_then(|slot| candidates.get(slot));
+        let hunt = |places| Hunt { pattern, text: &text, unset: None, places, skip: 0 };
+        let want = hunt(None).first(&mut Machine::new(STEPS));
+        let found = hunt(places).first(&mut Machine::new(STEPS));
+        prop_assert_eq!(&found, &want, "{} in {:?}", word, pieces);
+        // What a gate has learned lets every match through.
+        pattern.make_gate();
+        for _ in 0..4 {
+            for places in [places, None] {
+                let found = hunt(places).first(&mut Machine::new(STEPS));
+                prop_assert_eq!(&found, &want, "{} in {:?}", word, pieces);
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -370,28 +415,15 @@ proptest! {
         words in proptest::collection::vec(rare_patterns(), 4..8),
         pieces in proptest::collection::vec("[abQZ% .\n]{0,24}", 1..5),
     ) {
-        let patterns: Vec<Pattern> =
-            words.iter().filter_map(|text| made(text, "").ok()).collect();
-        let mut text = Segments::default();
-        pieces.iter().for_each(|piece| text.push(piece.as_bytes()));
-        let mut rules = TextRules::new(Target::Body, "body".to_owned());
-        let slots = rules.sift(&patterns.iter().collect::<Vec<_>>(), patterns.len());
-        let candidates = rules.candidates(&text, &mut Passes::default());
-        for ((pattern, slot), word) in patterns.iter().zip(slots).zip(&words) {
-            let places = slot.and_then(|slot| candidates.get(slot));
-            let hunt = |places| Hunt { pattern, text: &text, unset: None, places, skip: 0 };
-            let want = hunt(None).first(&mut Machine::new(STEPS));
-            let found = hunt(places).first(&mut Machine::new(STEPS));
-            prop_assert_eq!(&found, &want, "{} in {:?}", word, pieces);
-            // What a gate has learned lets every match through.
-            pattern.make_gate();
-            for _ in 0..4 {
-                for places in [places, None] {
-                    let found = hunt(places).first(&mut Machine::new(STEPS));
-                    prop_assert_eq!(&found, &want, "{} in {:?}", word, pieces);
-                }
-            }
-        }
+        is_found_as_everywhere(Usual::Words, &words, &pieces)?;
+    }
+
+    #[test]
+    fn what_the_sieve_passes_by_among_links_holds_no_match(
+        words in proptest::collection::vec(link_patterns(), 4..6),
+        pieces in proptest::collection::vec("(https?://)?[abcdefqzx./]{0,16}(zx|\\.com)?(/x)?", 1..9),
+    ) {
+        is_found_as_everywhere(Usual::Links, &words, &pieces)?;
     }
 
     /// With and without noticing that ways meet, and with the sieve, the answer is the same.

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use super::program::{Point, Program, Step};
 use super::set::OctetSet;
 use super::tree::{Assertion, Lengths};
+use super::usual::Usual;
 
 /// Octets of a window.
 pub(super) const DEPTH: usize = 8;
+/// With more places between the first and the last start that a window leaves open, these are not tried one by one.
+pub(super) const NEAR_MAX: usize = 32;
 /// States that are looked at to make one window.
 const STATES_MAX: usize = 3_000;
 /// Rows of one window.
@@ -16,6 +19,8 @@ const ROWS_MAX: usize = 400;
 const ROW_STATES_MAX: usize = 600_000;
 /// The same where rows are only worth it if they are few.
 const ROW_STATES_FEW: usize = 20_000;
+/// Places for whose window rows are made.
+const ROWS_POINTS: usize = 2;
 /// A place that shows more octets than this first is not worth rows of its own, unless its distance is fixed.
 const NARROW: u32 = 24;
 /// Windows that fewer places fit are good enough as one row.
@@ -28,6 +33,10 @@ const NEEDED_MAX: f64 = 1.0 / 300.0;
 const NEEDED_ROWS_MAX: usize = 30;
 /// What it costs to look at the third octet, in tries of a place.
 const NEAR_COST: f64 = 0.05;
+/// Places whose starts are looked at to make rows: more octets between the first and the last one cost more than these save.
+const ROWS_NEAR: usize = 2;
+/// What it costs to see that no match begins at a place, in tries of a place.
+const START_COST: f64 = 0.25;
 /// How much more it costs to search a whole piece of text than to try one place of it.
 const PIECE_COST: f64 = 30.0;
 
@@ -340,7 +349,11 @@ impl Walk<'_, '_> {
 
 /// The window that the fewest places of a text will fit, and, where that says little, one that must fit besides;
 /// `None` if all are too common.
-pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Option<Window>) {
+pub(super) fn best(
+    program: &Program,
+    points: &[Point],
+    usual: Usual,
+) -> (Option<Window>, Option<Window>) {
     let start = Point { step: 0, before: Lengths::exactly(0) };
     let mut points: Vec<&Point> = std::iter::once(&start).chain(points).collect();
     // The start is often a point as well.
@@ -351,7 +364,7 @@ pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Opti
         if !is_fixed(point) && row.sets.first().is_some_and(|set| set.len() <= NARROW) {
             narrow.push(*point);
         }
-        consider(&mut best, point, vec![row]);
+        consider(&mut best, usual, point, vec![row]);
     }
     let good =
         |best: &Option<(f64, Window)>| best.as_ref().is_some_and(|(cost, _)| *cost <= SHARE_GOOD);
@@ -359,8 +372,8 @@ pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Opti
         return (best.map(|(_, window)| window), None);
     }
     // Where all is too common, rows tell more; of the places those with a fixed distance are worth it.
-    for point in points.iter().filter(|point| is_fixed(point)).take(2) {
-        consider(&mut best, point, rows(program, point.step, ROW_STATES_MAX));
+    for point in points.iter().filter(|point| is_near(point, ROWS_NEAR)).take(ROWS_POINTS) {
+        consider(&mut best, usual, point, rows(program, point.step, ROW_STATES_MAX));
     }
     if good(&best) {
         return (best.map(|(_, window)| window), None);
@@ -368,7 +381,7 @@ pub(super) fn best(program: &Program, points: &[Point]) -> (Option<Window>, Opti
     let mut needed: Option<(f64, Window)> = None;
     for point in narrow {
         let rows = rows(program, point.step, ROW_STATES_FEW);
-        let share = rows.iter().map(Row::share).sum::<f64>();
+        let share = rows.iter().map(|row| usual.shares(row).0).sum::<f64>();
         let rare = share <= NEEDED_MAX && rows.len() <= NEEDED_ROWS_MAX;
         if rare && needed.as_ref().is_none_or(|(other, _)| share < *other) {
             needed = Some((share, Window { rows, before: point.before }));
@@ -386,13 +399,28 @@ fn is_fixed(point: &Point) -> bool {
     point.before.max == Some(point.before.min)
 }
 
+/// Whether so few places come into question for the start of a match that each of them is tried.
+fn is_near(point: &Point, more: usize) -> bool {
+    let Lengths { min, max } = point.before;
+    max.and_then(|max| max.checked_sub(min)).is_some_and(|distance| distance <= more)
+}
+
+/// What it costs to look for a match around a place.
+fn tries(point: &Point) -> f64 {
+    match point.before.max.map(|max| max.saturating_sub(point.before.min)) {
+        Some(more) if more <= NEAR_MAX => {
+            1.0 + u32::try_from(more).map_or(0.0, f64::from) * START_COST
+        }
+        _ => PIECE_COST,
+    }
+}
+
 /// Keeps a window if it is better than what was found before.
-fn consider(best: &mut Option<(f64, Window)>, point: &Point, rows: Vec<Row>) {
-    let share: f64 = rows.iter().map(Row::share).sum();
-    let fixed = is_fixed(point);
+fn consider(best: &mut Option<(f64, Window)>, usual: Usual, point: &Point, rows: Vec<Row>) {
+    let shares = rows.iter().map(|row| usual.shares(row));
     // What fits in its first two octets is looked at more closely.
-    let near: f64 = rows.iter().map(Row::near).sum();
-    let cost = if fixed { share } else { share * PIECE_COST } + near * NEAR_COST;
+    let (share, near) = shares.fold((0.0, 0.0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
+    let cost = share * tries(point) + near * NEAR_COST;
     // A row more costs a little as well.
     let worth = |other: f64| cost < other / if rows.len() > 1 { 4.0 } else { 1.0 };
     if share <= SHARE_MAX && best.as_ref().is_none_or(|(other, _)| worth(*other)) {
@@ -401,42 +429,16 @@ fn consider(best: &mut Option<(f64, Window)>, point: &Point, rows: Vec<Row>) {
 }
 
 impl Row {
-    /// The share of places of an ordinary text that fit.
-    fn share(&self) -> f64 {
-        common(&self.before) * self.sets.iter().map(common).product::<f64>()
+    /// Whether that many of its octets can stand at that place of a text, and what is before them before it. The start
+    /// of a text counts as a line feed; what is beyond its end can be anything only where anything may stand.
+    pub(super) fn fits(&self, text: &[u8], at: usize, depth: usize) -> bool {
+        let octet = |at: usize| text.get(at).copied();
+        let before = at.checked_sub(1).map_or(Some(b'\n'), octet);
+        let allows = |(octet, set): (Option<u8>, &OctetSet)| match octet {
+            Some(octet) => set.has(octet),
+            None => *set == OctetSet::ALL,
+        };
+        before.is_some_and(|before| self.before.has(before))
+            && (at..).map(octet).zip(self.sets.iter().take(depth)).all(allows)
     }
-
-    /// The share of places that still fit after two octets.
-    fn near(&self) -> f64 {
-        common(&self.before) * self.sets.iter().take(2).map(common).product::<f64>()
-    }
-}
-
-/// How much of an ordinary text such octets are.
-fn common(set: &OctetSet) -> f64 {
-    if *set == OctetSet::ALL {
-        return 1.0;
-    }
-    set.iter().map(commonness).sum::<f64>().min(1.0)
-}
-
-/// How common an octet is in text, roughly: most mail is in languages of Latin letters.
-fn commonness(octet: u8) -> f64 {
-    let thousandths = match octet {
-        b' ' => 140.0,
-        b'e' => 80.0,
-        b't' | b'a' | b'o' => 55.0,
-        b'n' | b'i' | b's' | b'r' => 45.0,
-        b'h' | b'l' | b'd' | b'c' => 26.0,
-        b'u' | b'm' | b'p' | b'\n' => 17.0,
-        b'f' | b'g' | b'w' | b'y' | b'b' | b'.' | b'=' => 12.0,
-        b'v' | b'k' | b',' | b'-' | b'/' | b'<' | b'>' | b'"' | b':' => 8.0,
-        b'0'..=b'9' => 6.0,
-        b'A'..=b'Z' => 4.0,
-        b'x' | b'j' | b'q' | b'z' => 3.0,
-        b'!'..=b'~' => 2.0,
-        128..=255 => 0.6,
-        _ => 0.1,
-    };
-    thousandths / 1_000.0
 }

@@ -485,7 +485,8 @@ impl Builder {
             let in_all = checks.len();
             let used = checks.into_iter().filter(|(_, in_use)| *in_use);
             let mut checks: Vec<&mut PatternCheck> = used.map(|(check, _)| check).collect();
-            checks.iter_mut().for_each(|check| check.pattern.make_windows());
+            let usual = text.usual();
+            checks.iter_mut().for_each(|check| check.pattern.make_windows(usual));
             let patterns: Vec<&Pattern> = checks.iter().map(|check| &check.pattern).collect();
             let slots = text.sift(&patterns, in_all);
             for (check, slot) in checks.iter_mut().zip(slots) {
