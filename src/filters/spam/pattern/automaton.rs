@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use super::program::{Program, Step};
 use super::set::OctetSet;
@@ -16,7 +16,7 @@ use super::window::{self, State};
 /// Octets that are looked at.
 const DEPTH: usize = 48;
 /// States of the program that are gone through to make one, in all its life.
-pub(super) const BUDGET: usize = 400_000;
+pub(super) const BUDGET: usize = 800_000;
 
 /// Octets of memory that one automaton may take for what it learns.
 const OWN_MAX: usize = 1 << 20;
@@ -26,11 +26,11 @@ const HELD_MAX: usize = 16 << 20;
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// No match begins so.
-const NEVER: u16 = u16::MAX;
+const NEVER: u32 = u32::MAX;
 /// One may.
-const MAYBE: u16 = u16::MAX - 1;
+const MAYBE: u32 = u32::MAX - 1;
 /// Not learned yet.
-const UNKNOWN: u16 = u16::MAX - 2;
+const UNKNOWN: u32 = u32::MAX - 2;
 
 /// The start of every match of one pattern.
 #[derive(Debug)]
@@ -46,10 +46,10 @@ pub(super) struct Automaton {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// For each state, for each class, where the row of the next state begins.
-    next: Vec<u16>,
-    states: HashMap<Vec<State>, u16>,
-    /// For each state, what can be taken there.
-    taking: Vec<Vec<(OctetSet, State)>>,
+    next: Vec<u32>,
+    numbers: HashMap<Arc<[State]>, u32>,
+    /// For each state, those of the program.
+    states: Vec<Arc<[State]>>,
     /// States of the program that may still be gone through.
     left: usize,
     seen: Vec<u64>,
@@ -122,7 +122,7 @@ impl Automaton {
         let mut state = 0;
         for (depth, octet) in near.iter().take(DEPTH).enumerate() {
             let class = self.classes.get(usize::from(*octet)).copied().unwrap_or(0);
-            let next = usize::from(state) + usize::from(class);
+            let next = state as usize + usize::from(class);
             state = known.next.get(next).copied().unwrap_or(MAYBE);
             if state >= UNKNOWN {
                 return match state {
@@ -144,13 +144,16 @@ impl Automaton {
         let mut state = 0;
         for octet in text.iter().skip(at).take(DEPTH) {
             let class = self.classes.get(usize::from(*octet)).copied().unwrap_or(0);
-            let place = usize::from(state) + usize::from(class);
+            let place = state as usize + usize::from(class);
             let Some(mut next) = known.next.get(place).copied() else { break };
             if next == UNKNOWN {
                 let first = self.firsts.get(usize::from(class)).copied().unwrap_or(*octet);
-                let taking = known.taking.get(usize::from(state) / width).into_iter().flatten();
-                let fits = taking.filter(|(set, _)| set.has(first)).map(|(_, next)| *next);
-                next = known.state(program, width, fits.collect());
+                let states = known.states.get(state as usize / width).map(|states| states.to_vec());
+                let (seen, left) = (&mut known.seen, &mut known.left);
+                let taking = window::taking(program, states.unwrap_or_default(), seen, left);
+                let Some(taking) = taking else { break };
+                let fits = taking.into_iter().filter(|(set, _)| set.has(first));
+                next = known.state(program, width, fits.map(|(_, next)| next).collect());
                 if let Some(slot) = known.next.get_mut(place) {
                     *slot = next;
                 }
@@ -166,41 +169,38 @@ impl Automaton {
 
 impl Known {
     /// The number of that state; it is made if need be.
-    fn state(&mut self, program: &Program, width: usize, mut states: Vec<State>) -> u16 {
+    fn state(&mut self, program: &Program, width: usize, mut states: Vec<State>) -> u32 {
         if states.is_empty() {
             return NEVER;
         }
         states.sort_unstable();
         states.dedup();
-        if let Some(known) = self.states.get(&states) {
+        if let Some(known) = self.numbers.get(states.as_slice()) {
             return *known;
         }
-        let number = u16::try_from(self.next.len()).ok().filter(|number| *number < UNKNOWN);
+        let number = u32::try_from(self.next.len()).ok().filter(|number| *number < UNKNOWN);
         let Some(number) = number.filter(|_| self.left > 0) else {
             self.left = 0;
             return UNKNOWN;
         };
         self.left -= 1;
-        let taking = window::taking(program, states.clone(), &mut self.seen, &mut self.left);
-        let entries = taking.as_ref().map_or(0, Vec::len);
-        let size = entries * size_of::<(OctetSet, State)>()
-            + states.len() * size_of::<State>()
-            + width * size_of::<u16>()
-            + 2 * size_of::<Vec<State>>();
+        let size = size_of_val(states.as_slice())
+            + width * size_of::<u32>()
+            + size_of::<(Arc<[State]>, u32)>()
+            + 2 * size_of::<Arc<[State]>>();
         if !self.held.take(size) {
             self.left = 0;
             return UNKNOWN;
         }
-        let number = match taking {
-            Some(mut taking) => {
-                taking.shrink_to_fit();
-                self.taking.push(taking);
-                self.next.resize(self.next.len() + width, UNKNOWN);
-                number
-            }
-            None => MAYBE,
-        };
-        self.states.insert(states, number);
+        let ends =
+            window::taking(program, states.clone(), &mut self.seen, &mut self.left).is_none();
+        let states: Arc<[State]> = states.into();
+        let number = if ends { MAYBE } else { number };
+        if !ends {
+            self.states.push(states.clone());
+            self.next.resize(self.next.len() + width, UNKNOWN);
+        }
+        self.numbers.insert(states, number);
         number
     }
 }

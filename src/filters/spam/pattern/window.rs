@@ -20,7 +20,7 @@ const ROW_STATES_MAX: usize = 600_000;
 /// The same where rows are only worth it if they are few.
 const ROW_STATES_FEW: usize = 20_000;
 /// Places for whose window rows are made.
-const ROWS_POINTS: usize = 2;
+const ROWS_POINTS: usize = 4;
 /// A place that shows more octets than this first is not worth rows of its own, unless its distance is fixed.
 const NARROW: u32 = 24;
 /// Windows that fewer places fit are good enough as one row.
