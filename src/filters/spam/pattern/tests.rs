@@ -222,31 +222,35 @@ fn referee(text: &str, subject: &[u8]) -> Option<Vec<(usize, usize)>> {
     Some(regex.find_iter(subject).map(|found| (found.start(), found.end())).collect())
 }
 
-/// Whether something that takes as little as it can is repeated from outside: in Perl a round that takes nothing is the
-/// last one, for `regex` it is not: `(?:[^a]|a{0,2}?)*` takes one octet of `\na` in Perl, and two for `regex`.
-fn has_lazy_rounds(text: &str) -> bool {
+/// Whether something is repeated from outside that would rather take nothing: in Perl a round that takes nothing is the
+/// last one, for `regex` it is not: `(?:[^a]|a{0,2}?)*` takes one octet of `\na` in Perl, and two for `regex`, as does
+/// `(?:\b|[^a])*` of `\nb`.
+fn has_empty_rounds(text: &str) -> bool {
     let counted =
         |place: usize| matches!(text.as_bytes().get(place), Some(b'*' | b'+' | b'?' | b'{'));
     let mut open = Vec::new();
-    // Groups with something lazy in them.
-    let mut lazy = 0;
+    // What there is so far: something lazy, borders, choices.
+    let (mut lazy, mut borders, mut choices) = (0, 0, 0);
     for (place, octet) in text.bytes().enumerate() {
         match octet {
-            b'(' => open.push(lazy),
+            b'(' => open.push((lazy, borders, choices)),
             b')' => {
-                let before = open.pop().unwrap_or(0);
-                if lazy > before && counted(place + 1) {
+                let before = open.pop().unwrap_or_default();
+                let choice = borders > before.1 && choices > before.2;
+                if (lazy > before.0 || choice) && counted(place + 1) {
                     return true;
                 }
             }
             b'*' | b'+' | b'?' | b'}' if text.as_bytes().get(place + 1) == Some(&b'?') => lazy += 1,
+            b'\\' => borders += 1,
+            b'^' if text.as_bytes().get(place.wrapping_sub(1)) != Some(&b'[') => borders += 1,
+            b'|' => choices += 1,
             _ => {}
         }
     }
     false
 }
 
-/// Patterns of a small alphabet, in which much can go wrong.
 fn patterns() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         "[abc]",
@@ -391,7 +395,7 @@ proptest! {
     #[test]
     fn a_pattern_finds_what_another_engine_finds(text in patterns(), subject in "[abc\n]{0,24}") {
         let Some(want) = referee(&text, subject.as_bytes()) else { return Ok(()) };
-        prop_assume!(!has_lazy_rounds(&text));
+        prop_assume!(!has_empty_rounds(&text));
         // After an empty match both go on one octet later, but the other engine skips one that touches the last.
         let want: Vec<_> = want.into_iter().filter(|(start, end)| start < end).collect();
         let Ok(pattern) = made(&text, "") else { return Ok(()) };
