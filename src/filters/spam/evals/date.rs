@@ -23,11 +23,6 @@ const TEXT_MAX: usize = 64 * 1024;
 const DATES_MAX: usize = 200;
 
 struct Patterns {
-    day_month_year: Regex,
-    month_day_year: Regex,
-    short_year: Regex,
-    time: Regex,
-    offset: Regex,
     zone: Regex,
     received: Regex,
     local: Regex,
@@ -36,21 +31,13 @@ struct Patterns {
     outlook: Regex,
 }
 
-static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
-    let month = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
-    Patterns {
-        day_month_year: fields::constant(&format!(r"(?i) (\d+) {month} (\d{{4}}) ")),
-        month_day_year: fields::constant(&format!(r"(?i) {month} +(\d+) \d+:\d+:\d+ (\d{{4}}) ")),
-        short_year: fields::constant(&format!(r"(?i) (\d+) {month} (\d{{2,3}}) ")),
-        time: fields::constant(r" (\d?\d):(\d\d)(?::(\d\d))? "),
-        offset: fields::constant(r" ([-+])(\d\d)(\d\d) "),
-        zone: fields::constant(r"\b([A-Z]{2,4}(?:-DST)?)\b"),
-        received: fields::constant(r"(\s.?\d+ \S\S\S \d+ \d+:\d+:\d+ \S+)"),
-        local: fields::constant(r"\bfrom (?:localhost\s|(?:\S+ ){1,2}\S*\b127\.0\.0\.1\b)"),
-        by_user: fields::constant(r"qmail \d+ invoked by uid \d+"),
-        fetchmail: fields::constant(r"\bby localhost with \w+ \(fetchmail-[\d.]+"),
-        outlook: fields::constant(r"^<[0-9a-f]{4}([0-9a-f]{8})\$[0-9a-f]{8}\$[0-9a-f]{8}@"),
-    }
+static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| Patterns {
+    zone: fields::constant(r"\b([A-Z]{2,4}(?:-DST)?)\b"),
+    received: fields::constant(r"(\s.?\d+ \S\S\S \d+ \d+:\d+:\d+ \S+)"),
+    local: fields::constant(r"\bfrom (?:localhost\s|(?:\S+ ){1,2}\S*\b127\.0\.0\.1\b)"),
+    by_user: fields::constant(r"qmail \d+ invoked by uid \d+"),
+    fetchmail: fields::constant(r"\bby localhost with \w+ \(fetchmail-[\d.]+"),
+    outlook: fields::constant(r"^<[0-9a-f]{4}([0-9a-f]{8})\$[0-9a-f]{8}\$[0-9a-f]{8}@"),
 });
 
 /// Abbreviations of time zones that are believed, with their minutes east of Greenwich.
@@ -74,41 +61,26 @@ const ZONES: [(&str, i64); 49] = [
 /// between them do not matter, an hour, minute or second too many becomes the last of the day, a day too many the first
 /// of the next month, and years are held between 1970 and 2037. Without a zone it is Greenwich.
 fn parse(text: &[u8]) -> Option<i64> {
-    let patterns = &*PATTERNS;
     let text = text.get(..TEXT_MAX).unwrap_or(text);
-    let text = spaced(text);
-    let number = |octets: &[u8]| -> i64 {
-        std::str::from_utf8(octets).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MAX)
-    };
-    let (found, day, month, year) = if let Some(found) = patterns.day_month_year.captures(&text) {
-        (found, 1, 2, 3)
-    } else if let Some(found) = patterns.month_day_year.captures(&text) {
-        (found, 2, 1, 3)
-    } else {
-        (patterns.short_year.captures(&text)?, 1, 2, 3)
-    };
-    let group = |place: usize| found.get(place).map_or(b"".as_slice(), |found| found.as_bytes());
-    let (mut day, mut month) = (number(group(day)), month_number(group(month))?);
-    let digits = group(year).len();
-    let mut year = match (number(group(year)), digits) {
+    let mut words: Vec<&[u8]> = text
+        .split(|octet| fields::is_blank(*octet) || *octet == b',')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let (place, date) = date_in(&words)?;
+    let WrittenDate { words: length, mut day, mut month, year } = date;
+    words.drain(place..place + length);
+    let mut year = match (number(year), year.len()) {
         (year, 4) => year,
         (year, 2) if year < 50 => year + 2000,
         (year, _) => year + 1900,
     };
-    let text = without(&text, found.get(0)?.range());
     let mut clock = [0; 3];
-    let text = match patterns.time.captures(&text) {
-        Some(found) => {
-            for (place, slot) in clock.iter_mut().enumerate() {
-                *slot = found.get(place + 1).map_or(0, |found| number(found.as_bytes()));
-            }
-            match found.get(0) {
-                Some(whole) => without(&text, whole.range()),
-                None => text,
-            }
-        }
-        None => text,
-    };
+    if let Some((place, found)) =
+        words.iter().enumerate().find_map(|(place, word)| Some((place, clock_in(word)?)))
+    {
+        clock = found;
+        words.remove(place);
+    }
     let [hour, minute, second] = clock;
     let (hour, minute, second) = (hour.min(23), minute.min(59), second.min(59));
     if day > days(month, year) {
@@ -125,30 +97,59 @@ fn parse(text: &[u8]) -> Option<i64> {
     let since = date.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days();
     let time = i64::from(since) * 86_400 + hour * 3_600 + minute * 60 + second;
     // Before 1970 there is nothing.
-    let offset = offset(&text);
+    let offset = offset(&words);
     Some(if offset > 0 { (time - offset).max(0) } else { time - offset })
 }
 
-/// Blanks between and around all words; a comma is one.
-fn spaced(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 2);
-    out.push(b' ');
-    for octet in text {
-        if !fields::is_blank(*octet) && *octet != b',' {
-            out.push(*octet);
-        } else if out.last() != Some(&b' ') {
-            out.push(b' ');
-        }
-    }
-    if out.last() != Some(&b' ') {
-        out.push(b' ');
-    }
-    out
+/// A date among words.
+struct WrittenDate<'t> {
+    /// So many words make it up.
+    words: usize,
+    day: i64,
+    month: i64,
+    year: &'t [u8],
 }
 
-fn without(text: &[u8], range: std::ops::Range<usize>) -> Vec<u8> {
-    let before = text.get(..range.start).unwrap_or_default();
-    [before, b" ", text.get(range.end..).unwrap_or_default()].concat()
+/// `1 Jan 2026`, else `Jan 1 12:00:00 2026`, else `1 Jan 26`, and which word it begins with.
+fn date_in<'t>(words: &[&'t [u8]]) -> Option<(usize, WrittenDate<'t>)> {
+    let day_first = |digits: std::ops::RangeInclusive<usize>| {
+        words.windows(3).enumerate().find_map(|(place, words)| {
+            let [day, month, year] = words else { return None };
+            let fits = is_number(day) && is_number(year) && digits.contains(&year.len());
+            let month = month_number(month).filter(|_| fits)?;
+            Some((place, WrittenDate { words: 3, day: number(day), month, year }))
+        })
+    };
+    let month_first = || {
+        words.windows(4).enumerate().find_map(|(place, words)| {
+            let [month, day, clock, year] = words else { return None };
+            let mut numbers = clock.split(|octet| *octet == b':');
+            let is_clock = numbers.clone().count() == 3 && numbers.all(is_number);
+            let fits = is_number(day) && is_clock && is_number(year) && year.len() == 4;
+            let month = month_number(month).filter(|_| fits)?;
+            Some((place, WrittenDate { words: 4, day: number(day), month, year }))
+        })
+    };
+    day_first(4..=4).or_else(month_first).or_else(|| day_first(2..=3))
+}
+
+/// `9:05` and `09:05:30`.
+fn clock_in(word: &[u8]) -> Option<[i64; 3]> {
+    let mut numbers = word.split(|octet| *octet == b':');
+    let (hour, minute, second) = (numbers.next()?, numbers.next()?, numbers.next());
+    let fits = is_number(hour)
+        && hour.len() <= 2
+        && [Some(minute), second].into_iter().flatten().all(|two| is_number(two) && two.len() == 2)
+        && numbers.next().is_none();
+    fits.then(|| [number(hour), number(minute), second.map_or(0, number)])
+}
+
+fn is_number(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(u8::is_ascii_digit)
+}
+
+fn number(digits: &[u8]) -> i64 {
+    std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MAX)
 }
 
 fn month_number(name: &[u8]) -> Option<i64> {
@@ -169,18 +170,20 @@ fn days(month: i64, year: i64) -> i64 {
     }
 }
 
-/// Seconds east of Greenwich. Of words, only the first that may be a zone counts.
-fn offset(text: &[u8]) -> i64 {
-    if let Some(found) = PATTERNS.offset.captures(text) {
-        let group =
-            |place: usize| found.get(place).map_or(b"".as_slice(), |found| found.as_bytes());
-        let number = |octets| -> i64 {
-            std::str::from_utf8(octets).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        let seconds = (number(group(2)) * 60 + number(group(3))) * 60;
-        return if group(1) == b"-" { -seconds } else { seconds };
+/// Seconds east of Greenwich: `+0100`. Of other words, only the first that may be a zone counts.
+fn offset(words: &[&[u8]]) -> i64 {
+    let digits = words.iter().find_map(|word| {
+        let (sign, digits) = word.split_first()?;
+        let fits = matches!(sign, b'+' | b'-') && digits.len() == 4 && is_number(digits);
+        let (hours, minutes) = digits.split_at_checked(2).filter(|_| fits)?;
+        let seconds = (number(hours) * 60 + number(minutes)) * 60;
+        Some(if *sign == b'-' { -seconds } else { seconds })
+    });
+    if let Some(seconds) = digits {
+        return seconds;
     }
-    let word = PATTERNS.zone.find(text).map_or(b"".as_slice(), |found| found.as_bytes());
+    let found = words.iter().find_map(|word| PATTERNS.zone.find(word));
+    let word = found.map_or(b"".as_slice(), |found| found.as_bytes());
     let zone = ZONES.iter().find(|(name, _)| name.as_bytes() == word);
     zone.map_or(0, |(_, minutes)| minutes * 60)
 }

@@ -253,6 +253,9 @@ fn count_range(arguments: &Arguments) -> Result<Call, String> {
 /// A field with a placeholder like `%FROM_NAME` that ratware forgot to fill in.
 fn template(view: &View<'_>) -> Option<String> {
     let all = fields::value(view, "ALL");
+    if !PATTERNS.template.is_match(&all) {
+        return None;
+    }
     let mut lines = all.split(|octet| *octet == b'\n');
     let line = lines.find(|line| {
         PATTERNS.template.is_match(line) && !PATTERNS.may_hold_template.is_match(line)

@@ -188,7 +188,13 @@ impl MimeFacts {
             let size = if sized { part.raw.len() } else { 0 };
             counts.sizes.push((declared.kind.clone(), size));
         }
-        if !quoted && !base64 && !ascii && !bare {
+        // Most texts hold nothing of what is looked for in their lines.
+        let ascii = ascii && (!counted.is_ascii() || memchr::memchr2(0, b'\r', counted).is_some());
+        let with_entities = bare && memchr::memmem::find(counted, b"&#x").is_some();
+        if bare && !with_entities {
+            counts.normal += counted.len();
+        }
+        if !quoted && !base64 && !ascii && !with_entities {
             return;
         }
         for line in counted.split_inclusive(|octet| *octet == b'\n') {
@@ -203,9 +209,8 @@ impl MimeFacts {
             if ascii && line.iter().any(|octet| !octet.is_ascii() || matches!(octet, 0 | b'\r')) {
                 self.ascii_illegal += 1;
             }
-            if bare {
-                let found = memchr::memmem::find(line, b"&#x").and(ENTITY.as_ref());
-                let found = found.map_or(0, |regex| regex.find_iter(line).count());
+            if with_entities {
+                let found = ENTITY.as_ref().map_or(0, |regex| regex.find_iter(line).count());
                 counts.unicode += found;
                 counts.normal += line.len() - 8 * found;
             }

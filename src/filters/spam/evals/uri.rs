@@ -160,10 +160,12 @@ fn https_http_mismatch(arguments: &Arguments) -> Result<Call, String> {
             for link in page.links().iter().filter(|link| !link.texts.is_empty()) {
                 let Some(domain) = domain_of(view, link) else { continue };
                 anchors += 1;
+                if below.is_some_and(|below| anchors >= below) {
+                    return None;
+                }
                 hit = hit.or_else(|| other_domain(view, link, &domain));
             }
-            let counts = anchors >= least && below.is_none_or(|below| anchors < below);
-            hit.filter(|_| counts)
+            hit.filter(|_| anchors >= least)
         })
     }))
 }

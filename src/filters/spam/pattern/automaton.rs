@@ -42,6 +42,9 @@ pub(super) struct Automaton {
     known: RwLock<Known>,
 }
 
+/// What can be taken in a state, and where it leads.
+type Taking = Vec<(OctetSet, State)>;
+
 /// What was learned so far.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -142,18 +145,22 @@ impl Automaton {
         let (known, width) = (&mut *known, self.firsts.len());
         let before = known.left;
         let mut state = 0;
+        // What the state takes, if it was made just now.
+        let mut fresh = None;
         for octet in text.iter().skip(at).take(DEPTH) {
             let class = self.classes.get(usize::from(*octet)).copied().unwrap_or(0);
             let place = state as usize + usize::from(class);
             let Some(mut next) = known.next.get(place).copied() else { break };
             if next == UNKNOWN {
                 let first = self.firsts.get(usize::from(class)).copied().unwrap_or(*octet);
-                let states = known.states.get(state as usize / width).map(|states| states.to_vec());
-                let (seen, left) = (&mut known.seen, &mut known.left);
-                let taking = window::taking(program, states.unwrap_or_default(), seen, left);
-                let Some(taking) = taking else { break };
+                let Some(taking) =
+                    fresh.take().or_else(|| known.taking(program, state as usize / width))
+                else {
+                    break;
+                };
                 let fits = taking.into_iter().filter(|(set, _)| set.has(first));
-                next = known.state(program, width, fits.map(|(_, next)| next).collect());
+                let states = fits.map(|(_, next)| next).collect();
+                (next, fresh) = known.state(program, width, states);
                 if let Some(slot) = known.next.get_mut(place) {
                     *slot = next;
                 }
@@ -168,20 +175,25 @@ impl Automaton {
 }
 
 impl Known {
-    /// The number of that state; it is made if need be.
-    fn state(&mut self, program: &Program, width: usize, mut states: Vec<State>) -> u32 {
+    /// The number of that state; it is made if need be, and then what it can take is given too.
+    fn state(
+        &mut self,
+        program: &Program,
+        width: usize,
+        mut states: Vec<State>,
+    ) -> (u32, Option<Taking>) {
         if states.is_empty() {
-            return NEVER;
+            return (NEVER, None);
         }
         states.sort_unstable();
         states.dedup();
         if let Some(known) = self.numbers.get(states.as_slice()) {
-            return *known;
+            return (*known, None);
         }
         let number = u32::try_from(self.next.len()).ok().filter(|number| *number < UNKNOWN);
         let Some(number) = number.filter(|_| self.left > 0) else {
             self.left = 0;
-            return UNKNOWN;
+            return (UNKNOWN, None);
         };
         self.left -= 1;
         let size = size_of_val(states.as_slice())
@@ -190,18 +202,23 @@ impl Known {
             + 2 * size_of::<Arc<[State]>>();
         if !self.held.take(size) {
             self.left = 0;
-            return UNKNOWN;
+            return (UNKNOWN, None);
         }
-        let ends =
-            window::taking(program, states.clone(), &mut self.seen, &mut self.left).is_none();
+        let taking = window::taking(program, states.clone(), &mut self.seen, &mut self.left);
         let states: Arc<[State]> = states.into();
-        let number = if ends { MAYBE } else { number };
-        if !ends {
+        let number = if taking.is_some() { number } else { MAYBE };
+        if taking.is_some() {
             self.states.push(states.clone());
             self.next.resize(self.next.len() + width, UNKNOWN);
         }
         self.numbers.insert(states, number);
-        number
+        (number, taking)
+    }
+
+    /// What a state that is known can take; `None`: no more may be gone through.
+    fn taking(&mut self, program: &Program, number: usize) -> Option<Taking> {
+        let states = self.states.get(number)?.to_vec();
+        window::taking(program, states, &mut self.seen, &mut self.left)
     }
 }
 

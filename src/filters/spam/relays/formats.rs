@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::shape;
@@ -13,7 +14,7 @@ use super::shape;
 /// A format, and what to make of it.
 pub(super) struct Format {
     /// Must stand somewhere in the line; a quick way to say no.
-    pub(super) needs: &'static str,
+    pub(super) needs: Finder<'static>,
     pub(super) regex: Regex,
     pub(super) then: Then,
 }
@@ -52,6 +53,7 @@ pub(super) enum Then {
 /// A product known by words in the line. Only the first one found is tried before [`GENERAL`].
 pub(super) struct Product {
     pub(super) sign: &'static str,
+    pub(super) found: Finder<'static>,
     pub(super) formats: Vec<Format>,
 }
 
@@ -61,7 +63,12 @@ pub(super) static SENDMAIL: LazyLock<Vec<Format>> =
     LazyLock::new(|| formats(&[("", "{helo} ({rdns} [{ip}]{...}) by {by} (", Then::User)]));
 
 pub(super) static PRODUCTS: LazyLock<Vec<Product>> = LazyLock::new(|| {
-    PRODUCT_ROWS.iter().map(|(sign, rows)| Product { sign, formats: formats(rows) }).collect()
+    let product = |(sign, rows): &(&'static str, &[Row])| Product {
+        sign,
+        found: Finder::new(*sign),
+        formats: formats(rows),
+    };
+    PRODUCT_ROWS.iter().map(product).collect()
 });
 
 pub(super) static EXCHANGE: LazyLock<Vec<Format>> =
@@ -130,7 +137,7 @@ fn formats(rows: &[Row]) -> Vec<Format> {
     let one = |(needs, text, then): &Row| {
         // A shape that cannot be compiled is left out; a test sees to it that there is none.
         let regex = shape::compile(text).ok()?;
-        Some(Format { needs, regex, then: *then })
+        Some(Format { needs: Finder::new(*needs), regex, then: *then })
     };
     rows.iter().filter_map(one).collect()
 }

@@ -61,10 +61,8 @@ struct Patterns {
     without_address: Regex,
     bare_address: Regex,
     date: Regex,
-    id: Regex,
     helo: Regex,
     hello: Regex,
-    by: Regex,
     sender: Regex,
     exim_local: Regex,
     exchange: Regex,
@@ -93,10 +91,8 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         date: make(
             r"[\s;]+(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?\d+ (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d+ \d+:\d+(?::\d+)? \S+$",
         ),
-        id: make(r" id <?([^\s<>;]{3,})"),
         helo: make(&format!(r"\bhelo=({host})")),
         hello: make(&format!(r"\b(?:HELO|EHLO) ({host})")),
-        by: make(r" by (\S+)"),
         sender: make(r"(?i)(?:return-path:? |envelope-(?:sender|from)[ =])(\S+\b)"),
         exim_local: make(r"\bwith local(?:-\S+)? "),
         exchange: make(
@@ -116,11 +112,35 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
 });
 
 fn has(line: &[u8], text: &str) -> bool {
-    text.is_empty() || memmem::find(line, text.as_bytes()).is_some()
+    memmem::find(line, text.as_bytes()).is_some()
 }
 
 fn group(regex: &Regex, line: &[u8]) -> Option<Vec<u8>> {
     Some(regex.captures(line)?.get(1)?.as_bytes().to_vec())
+}
+
+/// The first word of so many octets behind such a text; `<` may stand before it.
+fn word_behind(line: &[u8], text: &[u8], belongs: impl Fn(u8) -> bool, least: usize) -> Vec<u8> {
+    let mut rest = line;
+    while let Some(place) = memmem::find(rest, text) {
+        let behind = rest.get(place + text.len()..).unwrap_or_default();
+        let behind = behind.strip_prefix(b"<").filter(|_| !belongs(b'<')).unwrap_or(behind);
+        let length = behind.iter().position(|octet| !belongs(*octet)).unwrap_or(behind.len());
+        if length >= least {
+            return behind.get(..length).unwrap_or_default().to_vec();
+        }
+        // The blank behind may be the one before the next.
+        rest = rest.get(place + 1..).unwrap_or_default();
+    }
+    Vec::new()
+}
+
+fn is_space(octet: u8) -> bool {
+    octet.is_ascii_whitespace() || octet == 0x0b
+}
+
+fn is_of_id(octet: u8) -> bool {
+    !is_space(octet) && !matches!(octet, b'<' | b'>' | b';')
 }
 
 /// Reads the value of a Received field.
@@ -147,9 +167,9 @@ pub(super) fn read(value: &[u8]) -> Line {
     };
     let helo = group(&patterns.helo, &line).or_else(|| group(&patterns.hello, &line));
     let mut reading = Reading {
-        id: group(&patterns.id, &line).unwrap_or_default(),
+        id: word_behind(&line, b" id ", is_of_id, 3),
         helo: helo.unwrap_or_default(),
-        by: group(&patterns.by, &line).unwrap_or_default(),
+        by: word_behind(&line, b" by ", |octet| !is_space(octet), 1),
         auth: auth::method(&line),
         ..Reading::default()
     };
@@ -189,9 +209,8 @@ pub(super) fn read(value: &[u8]) -> Line {
 fn one_line(value: &[u8]) -> Vec<u8> {
     let value = value.get(..FIELD_MAX).unwrap_or(value);
     let mut line = Vec::with_capacity(value.len());
-    let blank = |octet: u8| octet.is_ascii_whitespace() || octet == 0x0b;
     for octet in value {
-        match blank(*octet) {
+        match is_space(*octet) {
             true if line.last().is_none_or(|last| *last == b' ') => {}
             true => line.push(b' '),
             false => line.push(*octet),
@@ -272,7 +291,8 @@ impl Reading {
         if !smtpsvc && patterns.exchange.is_match(line) {
             return self.first_of(&formats::EXCHANGE, line);
         }
-        let product = formats::PRODUCTS.iter().find(|product| has(line, product.sign))?;
+        let product =
+            formats::PRODUCTS.iter().find(|product| product.found.find(line).is_some())?;
         if product.sign == "Exim" && patterns.exim_local.is_match(line) {
             return Some(Then::Ignored);
         }
@@ -346,7 +366,7 @@ impl Reading {
     }
 
     fn first_of(&mut self, formats: &[Format], line: &[u8]) -> Option<Then> {
-        for format in formats.iter().filter(|format| has(line, format.needs)) {
+        for format in formats.iter().filter(|format| format.needs.find(line).is_some()) {
             let Some(found) = format.regex.captures(line) else { continue };
             let ignored = matches!(format.then, Then::Ignored | Then::Scanner | Then::Fetched);
             if !ignored && !self.take(&found) {
@@ -505,4 +525,26 @@ pub(super) fn strip(text: &[u8]) -> Vec<u8> {
         other => *other,
     };
     text.iter().map(clean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn words_are_found_as_patterns_find_them(line in "( id | by |<|>|;|a|bcd| |id |by ){0,12}") {
+            let line = line.as_bytes();
+            let found = |pattern: &str| {
+                let regex = RegexBuilder::new(pattern).unicode(false).build().unwrap();
+                group(&regex, line).unwrap_or_default()
+            };
+            let id = word_behind(line, b" id ", is_of_id, 3);
+            prop_assert_eq!(id, found(r" id <?([^\s<>;]{3,})"));
+            let by = word_behind(line, b" by ", |octet| !is_space(octet), 1);
+            prop_assert_eq!(by, found(r" by (\S+)"));
+        }
+    }
 }

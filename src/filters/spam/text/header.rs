@@ -151,6 +151,29 @@ impl Header {
 
     /// All fields with their names, decoded or with folds made to blanks, up to the limit of [`ALL_MAX`] octets.
     pub(in crate::filters::spam) fn lines(&self, raw: bool) -> Vec<u8> {
+        let length = |field: &HeaderField| {
+            field.name.len() + if raw { field.raw.len() } else { field.decoded.len() } + 3
+        };
+        let size = self.fields.iter().map(length).fold(0_usize, usize::saturating_add);
+        if size <= ALL_MAX {
+            let mut out = Vec::with_capacity(size);
+            for field in &self.fields {
+                out.extend_from_slice(&field.name);
+                out.extend_from_slice(b": ");
+                if raw {
+                    out.extend_from_slice(&unfold_raw(&field.raw));
+                } else {
+                    out.extend_from_slice(&field.decoded);
+                    out.push(b'\n');
+                }
+            }
+            return out;
+        }
+        self.some_lines(raw)
+    }
+
+    /// The same where there are more.
+    fn some_lines(&self, raw: bool) -> Vec<u8> {
         // What is over the limit is counted name by name, in the order of their first appearance.
         let mut order: Vec<usize> = (0..self.fields.len()).collect();
         let mut firsts: std::collections::HashMap<Vec<u8>, usize> =
@@ -298,6 +321,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn all_lines_are_those_that_are_counted(text in "((A|b|B-c|X): [ab\\n \\t\r]{0,9}\n){0,9}") {
+            let (header, _) = Header::read(text.as_bytes());
+            for raw in [false, true] {
+                prop_assert_eq!(header.lines(raw), header.some_lines(raw));
+            }
+        }
+
         #[test]
         fn no_octets_make_it_fail(
             message in "([a-z]{1,3}|:|\n|\r| |\t|From |--|é|=\\?utf-8\\?q\\?|\\?=){0,40}"

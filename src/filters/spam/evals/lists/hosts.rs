@@ -36,7 +36,8 @@ fn is_on(list: &BTreeMap<String, bool>, host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return list.get(literal) == Some(&true);
     }
-    if host.parse::<std::net::Ipv4Addr>().is_ok() {
+    let ends_in_digit = host.bytes().next_back().is_some_and(|octet| octet.is_ascii_digit());
+    if ends_in_digit && host.parse::<std::net::Ipv4Addr>().is_ok() {
         return list.get(host) == Some(&true);
     }
     let behind_dots = host.match_indices('.').filter_map(|(place, _)| host.get(place + 1..));
