@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::filters::Mail;
-use crate::mail::{Message, Part as Decoded, PartKind};
+use crate::mail::{FileType, Message, Part as Decoded, PartKind};
 
 use super::Engine;
 use super::text::parts::{Part, Parts, Place, Shown, bare, sight, spaced, without_cr};
@@ -23,6 +23,8 @@ const SEARCHED_MAX: usize = 64 * 1024 * 1024;
 /// Why a text was not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
+    /// It stands within a signature that was not opened.
+    Signed,
     /// No part stands where it is.
     Structure,
     Type,
@@ -36,6 +38,7 @@ impl Why {
     /// For people.
     fn text(self) -> &'static str {
         match self {
+            Self::Signed => "signed message not opened",
             Self::Structure => "multipart not taken apart",
             Self::Type => "type not understood",
             Self::Encoding => "encoding not understood",
@@ -50,6 +53,8 @@ struct Leaf<'m> {
     part: &'m Decoded,
     place: Option<Place>,
     is_page: bool,
+    /// It stands in a block that SpamAssassin does not open.
+    signed: bool,
 }
 
 /// What was overlooked in a mail.
@@ -118,7 +123,9 @@ impl<'m> Overlooked<'m> {
                 told.push(format!("{what}: {}", named.join(", ")));
             }
         };
-        for why in [Why::Structure, Why::Type, Why::Encoding, Why::Content, Why::Charset] {
+        for why in
+            [Why::Signed, Why::Structure, Why::Type, Why::Encoding, Why::Content, Why::Charset]
+        {
             let leaves =
                 self.leaves.iter().filter(|(_, own, overlooked)| *overlooked && *own == why);
             tell(why.text(), leaves.map(|(leaf, ..)| &*leaf.part.path).collect());
@@ -138,7 +145,7 @@ impl Leaf<'_> {
 
     /// Whether that part shows the same text in the same manner.
     fn is_seen_as(&self, part: Option<&Part>) -> Result<(), Why> {
-        let part = part.ok_or(Why::Structure)?;
+        let part = part.ok_or(if self.signed { Why::Signed } else { Why::Structure })?;
         let kind = part.effective_kind();
         if !matches!(kind, "text/html" | "text/plain") || (self.is_page && kind != "text/html") {
             return Err(Why::Type);
@@ -229,31 +236,65 @@ impl Seen<'_> {
 
 /// The texts that mail readers show without being asked to.
 fn shown(message: &Message) -> Vec<Leaf<'_>> {
-    /// A part that was passed: whether what is below it is shown, and where it stands.
-    type Passed = Option<Option<Place>>;
+    /// A part that was passed: whether what is below it is shown, where it stands, and whether it was opened.
+    type Passed = Option<(Option<Place>, bool)>;
     let mut passed: Vec<Passed> = Vec::with_capacity(message.parts.len());
     let mut leaves = Vec::new();
     for part in &message.parts {
         let above =
             part.parent.and_then(|parent| Some((message.parts.get(parent)?, passed.get(parent)?)));
+        let opened = is_opened(message, part);
         let place: Passed = match above {
-            None => part.parent.is_none().then(|| Some(Place::new())),
+            None => part.parent.is_none().then(|| (Some(Place::new()), false)),
             Some((_, None)) => None,
-            Some((parent, Some(place))) => below(part, parent, place.as_deref()),
+            Some((parent, Some((place, inside)))) => {
+                // Below a block there are no places of the message.
+                let place = match opened || is_opened(message, parent) {
+                    true => Some(None),
+                    false => below(part, parent, place.as_deref()),
+                };
+                place.map(|place| (place, *inside || opened))
+            }
         };
         // Readers ask for a disposition only where there is something to show below another part.
         let may_be_attached = part.parent.is_some() && part.kind != PartKind::Multipart;
         let is_attached = may_be_attached && part.disposition.as_deref() == Some("attachment");
-        let place = place.filter(|_| part.kind != PartKind::Member && !is_attached);
-        if let Some(place) = &place
-            && part.kind == PartKind::Leaf
+        let is_attached = is_attached && !(is_signed(part) && has_usual_name(part));
+        let place = place.filter(|_| (part.kind != PartKind::Member || opened) && !is_attached);
+        let is_text = part.kind == PartKind::Leaf || (opened && !part.types.iter().any(is_mail));
+        if let Some((place, signed)) = &place
+            && is_text
             && let Some(is_page) = is_page(part)
         {
-            leaves.push(Leaf { part, place: place.clone(), is_page });
+            leaves.push(Leaf { part, place: place.clone(), is_page, signed: *signed });
         }
         passed.push(place);
     }
     leaves
+}
+
+/// True for a message within its signature, or compressed (S/MIME, RFC 8551 section 3.5.2): readers open it without being
+/// asked, whoever signed it.
+fn is_signed(part: &Decoded) -> bool {
+    part.kind == PartKind::Leaf
+        && part.declared_type.starts_with("application/")
+        && part.types.iter().any(|kind| kind.short == "p7m")
+}
+
+/// True for what was found in such a block.
+fn is_opened(message: &Message, part: &Decoded) -> bool {
+    let parent = part.parent.and_then(|parent| message.parts.get(parent));
+    part.kind == PartKind::Member && parent.is_some_and(is_signed)
+}
+
+/// The name that such a block has where it is the message itself, though that says it were attached; signed files have
+/// names of their own (`invoice.xml.p7m`).
+fn has_usual_name(part: &Decoded) -> bool {
+    part.names.iter().all(|name| name.eq_ignore_ascii_case("smime.p7m"))
+}
+
+fn is_mail(kind: &FileType) -> bool {
+    kind.short == "mail"
 }
 
 /// Where a part stands below another one. `None`: what is found there is not shown.

@@ -126,6 +126,78 @@ fn what_is_wrapped_oddly_scores_as_the_plain_page_does() {
     }
 }
 
+/// A message within its signature (RFC 5652), without anything that signs it.
+fn signed(message: &str) -> String {
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82], length.as_slice(), &content].concat()
+    }
+    let number =
+        |last: u8| [b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07".as_slice(), &[last]].concat();
+    let content = tlv(0xa0, &[&tlv(4, &[message.replace('\n', "\r\n").as_bytes()])]);
+    let inner = tlv(0x30, &[&number(1), &content]);
+    let signed = tlv(0x30, &[&[2, 1, 1], &tlv(0x31, &[]), &inner, &tlv(0x31, &[])]);
+    let block = tlv(0x30, &[&number(2), &tlv(0xa0, &[&signed])]);
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(block);
+    text.as_bytes().chunks(76).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
+}
+
+#[test]
+fn what_is_signed_as_a_block_is_read() {
+    let engine = engine();
+    let block = |name: &str, inside: &str| {
+        format!(
+            "Content-Type: application/pkcs7-mime; smime-type=signed-data; name={name}\n\
+             Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename={name}\n\n{}",
+            signed(inside)
+        )
+    };
+    let page = format!("Content-Type: text/html\n\n{PAGE}");
+    let both = format!(
+        "Content-Type: multipart/alternative; boundary=b\n\n--b\n\nwire the money\n--b\n{page}\n--b--\n"
+    );
+    let root = |block: &str| format!("Subject: urgent\nMIME-Version: 1.0\n{block}");
+    let mixed = |block: &str| {
+        root(&format!(
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\n\nhello\n--a\n{block}\n--a--\n"
+        ))
+    };
+    let in_two = block("smime.p7m", &page);
+    for (what, mail, seen) in [
+        ("the message", root(&block("smime.p7m", &page)), true),
+        ("alternatives in it", root(&block("smime.p7m", &both)), true),
+        ("a part", mixed(&block("smime.p7m", &page)), true),
+        ("signed twice", root(&block("smime.p7m", &in_two)), true),
+        ("a signed file", mixed(&block("invoice.xml.p7m", &page)), false),
+    ] {
+        let outcome = inspect(&engine, &message(&mail));
+        let (names, note) = hits(&outcome);
+        if !seen {
+            assert_eq!((names, note), (vec!["H_LURE"], None), "{what}");
+            continue;
+        }
+        assert_eq!(names, ["B_PAY", "U_EVIL", "R_PAY", "H_LURE"], "{what}");
+        assert!(
+            note.is_some_and(|note| note.starts_with("signed message not opened: part ")),
+            "{what}: {note:?}"
+        );
+    }
+    let outcome = inspect(&engine, &message(&root(&block("smime.p7m", "\nwire the money\n"))));
+    assert_eq!(hits(&outcome).0, ["B_PAY", "H_LURE"], "without a header");
+}
+
+#[test]
+fn links_of_pictures_are_read() {
+    let page = "<p>hello</p><svg><a XLINK:href=\"http://evil.example/x\"><text>wire the money</text></a></svg>";
+    let mail = format!("Subject: urgent\nMIME-Version: 1.0\nContent-Type: text/html\n\n{page}\n");
+    let outcome = inspect(&engine(), &message(&mail));
+    let (names, note) = hits(&outcome);
+    assert_eq!(names, ["B_PAY", "U_EVIL", "H_LURE"]);
+    assert_eq!(note, Some("cut elsewhere by browsers: part 1"));
+}
+
 #[test]
 fn what_is_wrapped_oddly_is_spam_by_the_shipped_rules() {
     let engine = shipped_engine();

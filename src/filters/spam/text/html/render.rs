@@ -9,7 +9,7 @@ use super::event::{Attribute, Event};
 use super::near::{Near, cut_by_a_tag};
 use super::prepared::{has_quotes_in_tags, prepared, with_late_names};
 use super::style::{Hidden, Styles};
-use super::token::Tokens;
+use super::token::{PICTURE_LINK, Tokens};
 use super::{Anchor, Html, HtmlUri, Page};
 use crate::filters::spam::text::perl::{self, Text, uneven_space};
 
@@ -147,11 +147,17 @@ pub(in crate::filters::spam::text) fn render_as_browsers(page: &Text) -> Page {
     let text = with_late_names(&text).unwrap_or(text);
     let mut events = Browser::new(&text, page.wide).read();
     for event in &mut events {
-        // Rules are written for texts with straight quotes.
-        if let Event::Text(text) = event
-            && !text.text.is_ascii()
-        {
-            text.text = text.text.replace(['\u{201c}', '\u{201d}'], "\"").into();
+        match event {
+            // Rules are written for texts with straight quotes.
+            Event::Text(text) if !text.text.is_ascii() => {
+                text.text = text.text.replace(['\u{201c}', '\u{201d}'], "\"").into();
+            }
+            Event::Start(tag, attributes) if tag == "a" => link_of_picture(attributes),
+            Event::Text(_)
+            | Event::Start(..)
+            | Event::End(_)
+            | Event::Declaration(_)
+            | Event::Comment(_) => {}
         }
     }
     rendered(page, events)
@@ -485,6 +491,15 @@ fn is_empty(pieces: &[Piece]) -> bool {
 
 fn value_of<'a>(attributes: &'a [Attribute<'_>], name: &str) -> Option<&'a str> {
     attributes.iter().find(|(other, _)| other == name).map(|(_, value)| &*value.text)
+}
+
+/// Links of SVG have their address in an attribute of another name (SVG 1.1 section 17.1), unless they have it in `href`.
+fn link_of_picture(attributes: &mut [Attribute<'_>]) {
+    if value_of(attributes, "href").is_none()
+        && let Some((name, _)) = attributes.iter_mut().find(|(name, _)| name == PICTURE_LINK)
+    {
+        *name = "href".into();
+    }
 }
 
 /// Takes `foo/href` for `href`.

@@ -14,6 +14,9 @@ use crate::mime::lower;
 const RAW: [&str; 5] = ["script", "style", "xmp", "iframe", "plaintext"];
 const REFERENCES_ONLY: [&str; 2] = ["title", "textarea"];
 
+/// The attribute of links in SVG, which SpamAssassin passes by.
+pub(super) const PICTURE_LINK: &str = "xlink:href";
+
 /// Marked sections in one another that are followed.
 const SECTIONS_MAX: usize = 50;
 
@@ -320,8 +323,10 @@ impl<'p> Tokens<'p> {
                 value = Some(self.slice(from, to));
                 place = self.skip_spaces(place);
             }
+            let name = lower(attribute);
+            self.odd |= name == PICTURE_LINK;
             // One without value has its name as its value.
-            attributes.add(lower(attribute), || match value {
+            attributes.add(name, || match value {
                 Some(value) => decode(value, self.wide, false),
                 None => Piece { text: attribute.into(), wide: self.wide },
             });
