@@ -2,6 +2,7 @@
 
 use super::places::{Finds, PLACES_MAX};
 use super::set::OctetSet;
+use super::tree::Lengths;
 use super::usual::common;
 use super::window::{Row, Window};
 
@@ -9,6 +10,9 @@ use super::window::{Row, Window};
 const ROWS_MAX: usize = 8;
 /// The same if more of an ordinary text must be looked at, for all rows together.
 const COMMON_MAX: f64 = 0.1;
+/// Places of any text that all scouts together look at, and for how many octets one more.
+const LOOKS_MIN: usize = 1_024;
+const OCTETS_A_LOOK: usize = 4;
 
 /// A row, and the octets by which it is found.
 #[derive(Debug)]
@@ -32,8 +36,9 @@ impl Scout {
         Some(Self { octets: set.iter().collect(), depth, row: *row, owner })
     }
 
-    /// Places that fit, in rising order; one more than are kept of a pattern is enough.
-    fn places(&self, text: &[u8]) -> Vec<u32> {
+    /// Adds the places that fit, in rising order; one more than are kept of a pattern is enough. False if more had to be
+    /// looked at than are `left`.
+    fn places(&self, text: &[u8], left: &mut usize, places: &mut Vec<(u32, u32)>) -> bool {
         let place = |at: usize| match self.depth {
             Some(depth) => at.checked_sub(depth),
             None => at.checked_add(1),
@@ -45,10 +50,22 @@ impl Scout {
             [one] => Box::new(memchr::memchr_iter(one, text)),
             [one, two] => Box::new(memchr::memchr2_iter(one, two, text)),
             [one, two, three] => Box::new(memchr::memchr3_iter(one, two, three, text)),
-            _ => return Vec::new(),
+            _ => return true,
         };
-        let places = start.into_iter().chain(found.filter_map(place)).filter(fits);
-        places.map_while(|place| u32::try_from(place).ok()).take(PLACES_MAX as usize + 1).collect()
+        let mut room = PLACES_MAX as usize + 1;
+        for at in start.into_iter().chain(found.filter_map(place)) {
+            let Some(less) = left.checked_sub(1) else { return false };
+            *left = less;
+            let Ok(place) = u32::try_from(at) else { break };
+            if fits(&at) {
+                places.push((place, self.owner));
+                room -= 1;
+                if room == 0 {
+                    break;
+                }
+            }
+        }
+        true
     }
 }
 
@@ -68,14 +85,27 @@ pub(super) fn scouts(windows: &[&Window]) -> Option<Vec<Scout>> {
     (share <= COMMON_MAX).then_some(scouts)
 }
 
-/// Where each window fits.
-pub(super) fn scan(scouts: &[Scout], text: &[u8], finds: &mut Finds) {
-    let mut found: Vec<(u32, u32)> = Vec::new();
-    for scout in scouts {
-        found.extend(scout.places(text).into_iter().map(|place| (place, scout.owner)));
+/// Where each window fits. False if the text is full of what is rare elsewhere: then a sieve is faster.
+pub(super) fn scan(scouts: &[Scout], text: &[u8], finds: &mut Finds) -> bool {
+    let mut found = Vec::new();
+    let mut left = LOOKS_MIN + text.len() / OCTETS_A_LOOK;
+    if !scouts.iter().all(|scout| scout.places(text, &mut left, &mut found)) {
+        return false;
     }
     found.sort_unstable();
     found.into_iter().for_each(|(place, owner)| finds.add(owner, place));
+    true
+}
+
+/// The windows again, of so many patterns.
+pub(super) fn windows(scouts: &[Scout], patterns: usize) -> Vec<Window> {
+    let mut windows = vec![Window { rows: Vec::new(), before: Lengths::exactly(0) }; patterns];
+    for scout in scouts {
+        if let Some(window) = windows.get_mut(scout.owner as usize) {
+            window.rows.push(scout.row);
+        }
+    }
+    windows
 }
 
 #[cfg(test)]
@@ -83,7 +113,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::places::Places;
-    use super::super::tree::Lengths;
     use super::super::window::DEPTH;
     use super::*;
 
@@ -91,7 +120,9 @@ mod tests {
         let scouts = scouts(&windows.iter().collect::<Vec<_>>())?;
         let mut finds = Finds::default();
         finds.begin(windows.len());
-        scan(&scouts, text, &mut finds);
+        if !scan(&scouts, text, &mut finds) {
+            return Some(Vec::new());
+        }
         let found = finds.sorted();
         let known = |slot| found.get(slot).and_then(Places::known).map(<[u32]>::to_vec);
         Some((0..).zip(windows).map(|(slot, _)| known(slot)).collect())
@@ -124,7 +155,10 @@ mod tests {
         assert!(places(&vec![window(&[(b"", b"X")]); 9], text).is_none());
         assert_eq!(places(&[], text), Some(Vec::new()));
         let many = b"X".repeat(3_000);
-        assert_eq!(places(&[window(&[(b"", b"X")])], &many), Some(vec![None]), "too many");
+        assert_eq!(places(&[window(&[(b"", b"X")])], &many), Some(Vec::new()), "too dense");
+        let spread = b"Xaaaaaaa".repeat(3_000);
+        assert_eq!(places(&[window(&[(b"", b"X")])], &spread), Some(vec![None]), "too many");
+        assert_eq!(places(&[window(&[(b"", b"Xb")])], &spread), Some(vec![Some(Vec::new())]));
     }
 
     proptest! {

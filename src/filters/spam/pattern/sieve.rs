@@ -5,7 +5,9 @@
 //! worth trying at that place. What stands before and two octets together already rule out nearly all, so that they have
 //! a table of their own: with coarser [sorts] of octets, which keep it small enough for the processor's nearest memory.
 
-use super::scouts::{Scout, scouts};
+use std::sync::OnceLock;
+
+use super::scouts::{self, Scout};
 use super::set::OctetSet;
 use super::window::{DEPTH, Row, Window};
 
@@ -41,6 +43,8 @@ pub(super) struct Sieve {
     pub(super) sparse: bool,
     /// What does the work instead of all these where there are only a few rows.
     pub(super) scouts: Vec<Scout>,
+    /// What does it after all, in texts that are made to keep scouts busy.
+    instead: OnceLock<Box<Self>>,
 }
 
 /// What is known of an octet.
@@ -105,10 +109,18 @@ pub(super) struct Pair {
 
 impl Sieve {
     pub(super) fn new(windows: &[&Window]) -> Self {
-        if let Some(scouts) = scouts(windows) {
+        if let Some(scouts) = scouts::scouts(windows) {
             return Self { scouts, patterns: windows.len(), ..Self::default() };
         }
         Self::of_many(windows)
+    }
+
+    /// The same windows as a sieve, where there are scouts.
+    pub(super) fn instead(&self) -> &Self {
+        self.instead.get_or_init(|| {
+            let windows = scouts::windows(&self.scouts, self.patterns);
+            Box::new(Self::of_many(&windows.iter().collect::<Vec<_>>()))
+        })
     }
 
     fn of_many(windows: &[&Window]) -> Self {
@@ -288,6 +300,20 @@ mod tests {
         assert_eq!(places(b"bananas"), Some(want));
         assert_eq!(places(b""), Some(vec![Vec::new(); 4]));
         assert_eq!(places(&b"an".repeat(3_000)), None, "too many");
+    }
+
+    #[test]
+    fn what_keeps_scouts_busy_goes_through_the_sieve() {
+        let windows = [window(&["XXXXXXXb"]), window(&["Z"])];
+        let sieve = Sieve::new(&windows.iter().collect::<Vec<_>>());
+        let text = [b"X".repeat(5_000).as_slice(), b"bZ"].concat();
+        for (text, sieved) in [(b"aaZXXXXXXXbX".as_slice(), false), (&text, true)] {
+            let found = sieve.scan(text, &mut Passes::default());
+            let places = |slot| found.get(slot).and_then(Places::known).map(<[u32]>::to_vec);
+            let want = if sieved { (4_993, 5_001) } else { (3, 2) };
+            assert_eq!((places(0), places(1)), (Some(vec![want.0]), Some(vec![want.1])));
+            assert_eq!(sieve.instead.get().is_some(), sieved);
+        }
     }
 
     #[test]

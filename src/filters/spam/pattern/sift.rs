@@ -61,7 +61,9 @@ impl Sieve {
         let Passes { block, finds } = passes;
         finds.begin(self.patterns);
         if self.owners.is_empty() {
-            scouts::scan(&self.scouts, text, finds);
+            if !scouts::scan(&self.scouts, text, finds) {
+                return self.instead().scan(text, passes);
+            }
             return finds.sorted();
         }
         let mut before = b'\n';
