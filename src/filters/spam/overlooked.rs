@@ -249,15 +249,19 @@ fn shown(message: &Message) -> Vec<Leaf<'_>> {
             Some((_, None)) => None,
             Some((parent, Some((place, inside)))) => {
                 // Below a block there are no places of the message.
-                let place = match opened || is_opened(message, parent) {
-                    true => Some(None),
-                    false => below(part, parent, place.as_deref()),
+                let place = match () {
+                    () if opened => is_shown(part, parent).then_some(None),
+                    () if is_opened(message, parent) => Some(None),
+                    () => below(part, parent, place.as_deref()),
                 };
                 place.map(|place| (place, *inside || opened))
             }
         };
         // Readers ask for a disposition only where there is something to show below another part.
-        let may_be_attached = part.parent.is_some() && part.kind != PartKind::Multipart;
+        let parent = part.parent.and_then(|parent| message.parts.get(parent));
+        // The root of a message in a block is one as well.
+        let is_below = parent.is_some_and(|parent| !is_opened(message, parent));
+        let may_be_attached = is_below && part.kind != PartKind::Multipart;
         let is_attached = may_be_attached && part.disposition.as_deref() == Some("attachment");
         let is_attached = is_attached && !(is_signed(part) && has_usual_name(part));
         let place = place.filter(|_| (part.kind != PartKind::Member || opened) && !is_attached);
@@ -290,7 +294,15 @@ fn is_opened(message: &Message, part: &Decoded) -> bool {
 /// The name that such a block has where it is the message itself, though that says it were attached; signed files have
 /// names of their own (`invoice.xml.p7m`).
 fn has_usual_name(part: &Decoded) -> bool {
-    part.names.iter().all(|name| name.eq_ignore_ascii_case("smime.p7m"))
+    let usual = |name: &String| {
+        ["smime.p7m", "smime.p7z"].iter().any(|usual| name.eq_ignore_ascii_case(usual))
+    };
+    part.names.is_empty() || part.names.iter().any(usual)
+}
+
+/// Whether readers show what they find in a block: a message, and all else where the block does not look like a file.
+fn is_shown(part: &Decoded, block: &Decoded) -> bool {
+    block.parent.is_none() || has_usual_name(block) || part.types.iter().any(is_mail)
 }
 
 fn is_mail(kind: &FileType) -> bool {

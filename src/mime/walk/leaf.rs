@@ -430,6 +430,7 @@ impl Walk {
         }
         let types = part.types.clone();
         let is_member = part.kind == PartKind::Member;
+        let parent = part.parent;
         let by_name = names.iter().any(|name| {
             let name = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
             [".eml", ".mht", ".mhtml"].iter().any(|ending| name.ends_with(ending))
@@ -439,7 +440,7 @@ impl Walk {
         if by_name || by_type {
             self.push_message(index, data.clone(), prefix.to_owned());
         } else if (is_member || !part.declared_type.starts_with("text"))
-            && let Some(at) = find_line(&data, &[b"mime-version:"])
+            && let Some(at) = find_line(&data, self.signs_of_message(is_member, parent))
         {
             // Word processors open that, whatever stands before it: another document, most of all.
             self.push_text(index, data.slice(section_start(&data, at)..), false);
@@ -463,6 +464,18 @@ impl Walk {
             let opened = container::open(container, ask);
             self.remember_locked(index, container, &opened, archive_depth + 1);
             self.take_members(index, opened, archive_depth + 1);
+        }
+    }
+
+    /// What lines of a message begin with, in content that does not begin like one. What is signed as a block is a
+    /// message whatever field comes first (RFC 8551 section 3.1); elsewhere only one field tells.
+    fn signs_of_message(&self, is_member: bool, parent: Option<usize>) -> &'static [&'static [u8]] {
+        let parent = parent.and_then(|parent| self.message.parts.get(parent));
+        let is_block = |part: &Part| part.types.iter().any(|kind| kind.short == "p7m");
+        if is_member && parent.is_some_and(is_block) {
+            &[b"mime-version:", b"content-type", b"content-transfer-encoding"]
+        } else {
+            &[b"mime-version:"]
         }
     }
 

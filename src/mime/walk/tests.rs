@@ -104,25 +104,28 @@ fn yenc_and_binhex_become_parts() {
 
 #[test]
 fn what_is_signed_in_one_block_is_a_message_again() {
-    let inner = "Content-Type: application/octet-stream; name=a.exe\r\n\r\nx";
-    let octets = [&[4, u8::try_from(inner.len()).unwrap()], inner.as_bytes()].concat();
-    let tagged = [&[0xa0, u8::try_from(octets.len()).unwrap()], &octets[..]].concat();
-    let number = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07";
-    let block = [
-        &b"\x30\x80"[..],
-        number,
-        &[2, 0xa0, 0x80, 0x30, 0x80, 2, 1, 1, 0x31, 0, 0x30, 0x80],
-        number,
-        &[1],
-        &tagged,
-    ]
-    .concat();
-    let got = message(&format!(
-        "Content-Type: application/pkcs7-mime; smime-type=signed-data\nContent-Transfer-Encoding: base64\n\n{}",
-        STANDARD.encode(block)
-    ));
-    assert_eq!(&part(&got, "a.exe").data[..], b"x");
-    assert!(!got.parts.iter().any(|part| part.is(PartFlag::Encrypted)));
+    // No field needs to come first, and what is before the type may be no field at all.
+    for first in ["", "A: b\r\n", "Content-Language: en\r\n", "X_Foo: b\r\n", "From x\r\n"] {
+        let inner = format!("{first}Content-Type: application/octet-stream; name=a.exe\r\n\r\nx");
+        let octets = [&[4, u8::try_from(inner.len()).unwrap()], inner.as_bytes()].concat();
+        let tagged = [&[0xa0, u8::try_from(octets.len()).unwrap()], &octets[..]].concat();
+        let number = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07";
+        let block = [
+            &b"\x30\x80"[..],
+            number,
+            &[2, 0xa0, 0x80, 0x30, 0x80, 2, 1, 1, 0x31, 0, 0x30, 0x80],
+            number,
+            &[1],
+            &tagged,
+        ]
+        .concat();
+        let got = message(&format!(
+            "Content-Type: application/pkcs7-mime; smime-type=signed-data\nContent-Transfer-Encoding: base64\n\n{}",
+            STANDARD.encode(block)
+        ));
+        assert_eq!(&part(&got, "a.exe").data[..], b"x", "{first}");
+        assert!(!got.parts.iter().any(|part| part.is(PartFlag::Encrypted)));
+    }
 }
 
 #[test]

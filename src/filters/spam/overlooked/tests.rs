@@ -165,12 +165,24 @@ fn what_is_signed_as_a_block_is_read() {
         ))
     };
     let in_two = block("smime.p7m", &page);
+    let odd = format!(
+        "X-Foo: b\nContent-Type: text/html\nContent-Transfer-Encoding: base64\n\n{}",
+        base64(PAGE)
+    );
+    let attached = format!(
+        "Content-Type: text/html\nContent-Disposition: attachment; filename=a.html\n\n{PAGE}"
+    );
+    let inline = |name: &str| block(name, PAGE).replace("attachment;", "inline;");
     for (what, mail, seen) in [
         ("the message", root(&block("smime.p7m", &page)), true),
         ("alternatives in it", root(&block("smime.p7m", &both)), true),
         ("a part", mixed(&block("smime.p7m", &page)), true),
         ("signed twice", root(&block("smime.p7m", &in_two)), true),
-        ("a signed file", mixed(&block("invoice.xml.p7m", &page)), false),
+        ("an unknown field first", root(&block("smime.p7m", &odd)), true),
+        ("a root that says it were attached", root(&block("smime.p7m", &attached)), true),
+        ("the name of what is compressed", mixed(&block("smime.p7z", &page)), true),
+        ("a signed message as a file", mixed(&block("invoice.xml.p7m", &page)), false),
+        ("a signed file", mixed(&inline("invoice.html.p7m")), false),
     ] {
         let outcome = inspect(&engine, &message(&mail));
         let (names, note) = hits(&outcome);
