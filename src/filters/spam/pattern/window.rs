@@ -19,7 +19,7 @@ const ROWS_MAX: usize = 400;
 const ROW_STATES_MAX: usize = 600_000;
 /// The same where rows are only worth it if they are few.
 const ROW_STATES_FEW: usize = 20_000;
-/// Places for whose window rows are made.
+/// Of so many points rows are made, at most.
 const ROWS_POINTS: usize = 4;
 /// A place that shows more octets than this first is not worth rows of its own, unless its distance is fixed.
 const NARROW: u32 = 24;
@@ -33,7 +33,8 @@ const NEEDED_MAX: f64 = 1.0 / 300.0;
 const NEEDED_ROWS_MAX: usize = 30;
 /// What it costs to look at the third octet, in tries of a place.
 const NEAR_COST: f64 = 0.05;
-/// Places whose starts are looked at to make rows: more octets between the first and the last one cost more than these save.
+/// Rows are made of a point only if its distance from the start of the match varies by no more octets: else they cost more
+/// than they save.
 const ROWS_NEAR: usize = 2;
 /// What it costs to see that no match begins at a place, in tries of a place.
 const START_COST: f64 = 0.25;
@@ -371,7 +372,7 @@ pub(super) fn best(
     if good(&best) {
         return (best.map(|(_, window)| window), None);
     }
-    // Where all is too common, rows tell more; of the places those with a fixed distance are worth it.
+    // Where all is too common, rows tell more; of the points those are worth it whose distance is nearly fixed.
     for point in points.iter().filter(|point| is_near(point, ROWS_NEAR)).take(ROWS_POINTS) {
         consider(&mut best, usual, point, rows(program, point.step, ROW_STATES_MAX));
     }
